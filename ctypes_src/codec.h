@@ -1,0 +1,228 @@
+/* The inline codec: patterns <-> (sign, scale, significand) <-> IEEE floats, and arithmetic.
+ *
+ * Everything takes the spec as an argument; where the caller's is a constant the compiler folds
+ * it. word.h and arith.h are texts over a word size, included here once for each size.
+ */
+#ifndef BPOSIT_CODEC_H
+#define BPOSIT_CODEC_H
+
+#include <math.h>
+#include <string.h>
+
+#include "bposit.h"
+
+#define BP_INLINE static inline __attribute__((always_inline, unused))
+#define BP_GLUE_(a, b) a##b
+#define BP_GLUE(a, b) BP_GLUE_(a, b)
+#define BP_NAME(name) BP_GLUE(name, BP_W)
+
+__extension__ typedef unsigned __int128 bp_u128;
+__extension__ typedef __int128 bp_i128;
+
+BP_INLINE uint32_t bp_bits_f32(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+BP_INLINE uint64_t bp_bits_f64(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
+BP_INLINE float bp_f32_bits(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+BP_INLINE double bp_f64_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
+
+/* Leading zeros of x != 0. In 32-bit lanes through the exponent of a float, which vectorises on
+ * every target: x & ~(x >> 1) keeps the leading bit and clears the one after it, so that rounding
+ * to 24 bits cannot carry into the next power of two. */
+BP_INLINE int32_t bp_lead32(uint32_t x) {
+    return 158 - (int32_t)(bp_bits_f32((float)(x & ~(x >> 1))) >> 23);
+}
+BP_INLINE int64_t bp_lead64(uint64_t x) { return __builtin_clzll(x); }
+BP_INLINE int64_t bp_lead128(bp_u128 x) {
+    uint64_t hi = (uint64_t)(x >> 64);
+    return hi ? __builtin_clzll(hi) : 64 + __builtin_clzll((uint64_t)x | 1);
+}
+
+BP_INLINE uint32_t bp_times32(uint32_t a, uint32_t b) { return a * b; }
+BP_INLINE uint64_t bp_times64(uint64_t a, uint64_t b) { return a * b; }
+BP_INLINE bp_u128 bp_times128(bp_u128 a, bp_u128 b) { return (bp_u128)(uint64_t)a * (uint64_t)b; }
+
+#define BP_W 32
+#define BP_WORD uint32_t
+#define BP_SCALE int32_t
+#include "word.h"
+#undef BP_W
+#undef BP_WORD
+#undef BP_SCALE
+
+#define BP_W 64
+#define BP_WORD uint64_t
+#define BP_SCALE int64_t
+#include "word.h"
+#undef BP_W
+#undef BP_WORD
+#undef BP_SCALE
+
+BP_INLINE uint32_t bp_body32(int32_t p) { return p < 0 ? 0 - (uint32_t)p : (uint32_t)p; }
+BP_INLINE uint64_t bp_body64(int64_t p) { return p < 0 ? 0 - (uint64_t)p : (uint64_t)p; }
+BP_INLINE int64_t bp_nar(bp_spec s) { return (int64_t)(~(uint64_t)0 << (s.n - 1)); }
+
+#define BP_W 32
+#define BP_WORD uint32_t
+#define BP_SCALE int32_t
+#define BP_SIGNED int32_t
+#define BP_UNPACK(p, s) bp_unpack32(bp_body32(p), s)
+#define BP_PACK(t, sticky, s) bp_pack32((t).scale, (t).sig, sticky, s)
+#include "arith.h"
+#undef BP_W
+#undef BP_WORD
+#undef BP_SCALE
+#undef BP_SIGNED
+#undef BP_UNPACK
+#undef BP_PACK
+
+#define BP_W 64
+#define BP_WORD uint64_t
+#define BP_SCALE int64_t
+#define BP_SIGNED int64_t
+#define BP_UNPACK(p, s) bp_unpack64(bp_body64(p), s)
+#define BP_PACK(t, sticky, s) bp_pack64((t).scale, (t).sig, sticky, s)
+#include "arith.h"
+#undef BP_W
+#undef BP_WORD
+#undef BP_SCALE
+#undef BP_SIGNED
+#undef BP_UNPACK
+#undef BP_PACK
+
+/* 128-bit arithmetic on the 64-bit codec: a pattern's own significand has at most 62 bits. */
+typedef struct {
+    bp_u128 sig;
+    int64_t scale;
+} bp_num128;
+BP_INLINE bp_num128 bp_unpack128(int64_t p, bp_spec s) {
+    bp_num64 u = bp_unpack64(bp_body64(p), s);
+    bp_num128 wide = {(bp_u128)u.sig << 64, u.scale};
+    return wide;
+}
+BP_INLINE uint64_t bp_pack128(int64_t scale, bp_u128 sig, uint64_t sticky, bp_spec s) {
+    return bp_pack64(scale, (uint64_t)(sig >> 64), sticky | (uint64_t)sig, s);
+}
+
+#define BP_W 128
+#define BP_WORD bp_u128
+#define BP_SCALE int64_t
+#define BP_SIGNED int64_t
+#define BP_UNPACK(p, s) bp_unpack128(p, s)
+#define BP_PACK(t, sticky, s) bp_pack128((t).scale, (t).sig, (uint64_t)(sticky), s)
+#include "arith.h"
+#undef BP_W
+#undef BP_WORD
+#undef BP_SCALE
+#undef BP_SIGNED
+#undef BP_UNPACK
+#undef BP_PACK
+
+/* floor(sqrt(x)) for 2^126 <= x < 2^128. The float64 estimate is within 2^12 of the root (which
+ * is at least 2^63), so one Newton step leaves an error below 2^24/2^63 + 1: the loops end. */
+BP_INLINE uint64_t bp_isqrt128(bp_u128 x) {
+    double estimate = sqrt((double)x);
+    bp_u128 root = estimate < 0x1.fffffffffffffp63 ? (uint64_t)estimate : 0xfffffffffffff800u;
+    bp_i128 error = (bp_i128)(x - root * root);
+    root += (bp_u128)(error / (bp_i128)(2 * root));
+    while (root > UINT64_MAX || root * root > x) root--;
+    while (root < UINT64_MAX && (root + 1) * (root + 1) <= x) root++;
+    return (uint64_t)root;
+}
+
+BP_INLINE int64_t bp_sqrt(int64_t p, bp_spec s) {
+    if (p <= 0) return p == 0 ? 0 : bp_nar(s);
+    bp_num64 u = bp_unpack64((uint64_t)p, s);
+    int64_t half = u.scale >> 1;
+    bp_u128 x = (bp_u128)u.sig << (63 + (u.scale & 1)); /* (value / 4^half) * 2^126 */
+    uint64_t root = bp_isqrt128(x);
+    return (int64_t)bp_pack64(half, root, (bp_u128)root * root != x, s);
+}
+
+/* ---- IEEE floats ------------------------------------------------------------------------- */
+
+BP_INLINE int64_t bp_reach(bp_spec s) { return (int64_t)s.rs << s.es; }
+BP_INLINE int bp_f_max(bp_spec s) { return s.n - 3 - s.es > 0 ? s.n - 3 - s.es : 0; }
+/* every value is exactly a normal float64 */
+BP_INLINE int bp_fits_f64(bp_spec s) { return bp_f_max(s) <= 52 && bp_reach(s) <= 1022; }
+
+/* A float's biased exponent and fraction, read as one integer and rebased, are the fixed-point
+ * number scale.fraction; shifting it splits regime, exponent and fraction. n <= 32. */
+BP_INLINE int32_t bp_encode32_f32(float x, bp_spec s) {
+    uint32_t bits = bp_bits_f32(x), mag = bits & 0x7fffffffu;
+    int32_t fixed = (int32_t)mag - (127 << 23);
+    if (bp_reach(s) > 126) { /* subnormals do not all saturate: normalise m * 2^-149 */
+        int32_t tiny = (int32_t)bp_bits_f32((float)(int32_t)mag) - ((127 + 149) << 23);
+        fixed = mag < 0x00800000u ? tiny : fixed;
+    }
+    uint32_t body = bp_round32(fixed >> (23 + s.es), (uint32_t)fixed << (9 - s.es), 0, s);
+    int32_t p = (int32_t)(bits >> 31 ? 0 - body : body);
+    p = mag == 0 ? 0 : p;
+    return mag >= 0x7f800000u ? (int32_t)bp_nar(s) : p;
+}
+
+BP_INLINE int64_t bp_encode64_f64(double x, bp_spec s) {
+    uint64_t bits = bp_bits_f64(x), mag = bits & 0x7fffffffffffffffu;
+    int64_t fixed = (int64_t)mag - (1023ll << 52);
+    if (bp_reach(s) > 1022 && mag < 1ull << 52) { /* m * 2^-1074 */
+        int64_t top = 63 - bp_lead64(mag | 1);
+        fixed = (int64_t)(((uint64_t)(top - 1075) << 52) + (mag << (52 - top)));
+    }
+    uint64_t body = bp_round64(fixed >> (52 + s.es), (uint64_t)fixed << (12 - s.es), 0, s);
+    int64_t p = (int64_t)(bits >> 63 ? 0 - body : body);
+    p = mag == 0 ? 0 : p;
+    return mag >= 0x7ffull << 52 ? bp_nar(s) : p;
+}
+
+/* sign * (sig / 2^63) * 2^scale, rounded once: to nearest even, or to odd. sig has bit 63 set. */
+BP_INLINE double bp_ieee64(int neg, int64_t scale, uint64_t sig, int odd) {
+    uint64_t sign = (uint64_t)neg << 63;
+    if (scale > 1023) return bp_f64_bits(sign | ((0x7ffull << 52) - (odd != 0)));
+    int64_t cut = scale < -1022 ? 11 - 1022 - scale : 11; /* bits to drop: more when subnormal */
+    uint64_t kept = cut < 64 ? sig >> cut : 0;
+    uint64_t lost = cut < 64 ? sig << (64 - cut) : cut == 64 ? sig : 1;
+    uint64_t half = 1ull << 63;
+    if (odd) kept |= lost != 0;
+    else kept += lost > half || (lost == half && (kept & 1));
+    /* kept carries the hidden bit of a normal number into the exponent field; rounding may too */
+    uint64_t base = scale < -1022 ? 0 : (uint64_t)(scale + 1022) << 52;
+    return bp_f64_bits(sign | (base + kept));
+}
+
+BP_INLINE double bp_decode64_f64(int64_t p, bp_spec s, int odd) {
+    bp_num64 u = bp_unpack64(bp_body64(p), s);
+    uint64_t sign = (uint64_t)(p < 0) << 63;
+    double x;
+    if (bp_fits_f64(s)) {
+        uint64_t mag = ((uint64_t)(u.scale + 1023) << 52) | (u.sig << 1 >> 12);
+        x = bp_f64_bits(sign | (u.sig ? mag : 0));
+    } else {
+        x = u.sig ? bp_ieee64(p < 0, u.scale, u.sig, odd) : 0.0;
+    }
+    return p == bp_nar(s) ? bp_f64_bits(0x7ff8ull << 48) : x;
+}
+
+/* Two factors, each a normal float (|scale| <= 252, so each half is within 2^±126), make one
+ * multiplication round, overflow and underflow as IEEE asks. */
+BP_INLINE int bp_two_factor_f32(bp_spec s) {
+    return s.n <= 32 && bp_f_max(s) <= 23 && bp_reach(s) <= 252;
+}
+BP_INLINE float bp_decode32_f32(int32_t p, bp_spec s) {
+    bp_num32 u = bp_unpack32(bp_body32(p), s);
+    int32_t half = u.scale >> 1;
+    uint32_t first = ((uint32_t)(half + 127) << 23) | (u.sig << 1 >> 9);
+    uint32_t second = (uint32_t)(u.scale - half + 127) << 23;
+    float x = bp_f32_bits(first | (p < 0 ? 0x80000000u : 0));
+    if (bp_reach(s) <= 126) x = bp_f32_bits(((uint32_t)(u.scale + 127) << 23 | u.sig << 1 >> 9) | (p < 0 ? 0x80000000u : 0));
+    else x *= bp_f32_bits(second);
+    x = u.sig ? x : 0.0f;
+    return p == (int32_t)bp_nar(s) ? bp_f32_bits(0x7fc00000u) : x;
+}
+
+/* +, -, *, / and sqrt through one float64 operation are correctly rounded: with p = f_max+1 <= 25
+ * significand bits, products are exact (2p <= 53); a sum needs more than 53 bits only when its
+ * smaller term is too small to move it across a boundary; and |a/b - m| >= 2^-(2p+1) |m| and
+ * |sqrt(a) - m| >= 2^-(2p+2) |m| for every boundary m (p+1 bits), unless they are equal, so that
+ * float64's 2^-53 cannot land on one. First failures beyond: + at <34,6,5>, sqrt at <33,6,5>
+ * 0x7fffffff. Range: quotients and products stay within 2^(2*448), far from float64's ends. */
+BP_INLINE int bp_via_f64(bp_spec s) { return bp_f_max(s) <= 24 && bp_reach(s) <= 448; }
+
+#endif

@@ -1,0 +1,105 @@
+/* Element-wise arithmetic on arrays of patterns, each element rounded once. */
+#include "lanes.h"
+
+/* Three routes, one result: 32-bit lanes where 2n <= 32; one float64 operation where codec.h
+ * proves it right; otherwise integers of at least 2n bits. */
+BP_INLINE int bp_wants_f64(const int op, bp_spec s) {
+    if (op == BP_ADD || op == BP_SUB || op == BP_MUL) return s.n > 16 && bp_via_f64(s);
+    return (op == BP_DIV || op == BP_SQRT) && bp_via_f64(s);
+}
+
+BP_INLINE double bp_on_f64(const int op, double a, double b) {
+    switch (op) {
+    case BP_ADD: return a + b;
+    case BP_SUB: return a - b;
+    case BP_MUL: return a * b;
+    case BP_DIV: return b == 0 ? (double)NAN : a / b;
+    default: return sqrt(a);
+    }
+}
+
+/* In integers. NaR operands unpack like zeros and are put right at the end. */
+BP_INLINE int64_t bp_on_patterns(const int op, bp_spec s, int64_t a, int64_t b, int64_t c) {
+    const int64_t nar = bp_nar(s);
+    const int w = s.n <= 16 ? 32 : s.n <= 32 ? 64 : 128;
+    int64_t r;
+    switch (op) {
+    case BP_SUB:
+        b = b == nar ? b : -b; /* negation is exact; then as for addition */
+        /* fall through */
+    case BP_ADD:
+        r = w == 32   ? bp_add32((int32_t)a, (int32_t)b, s)
+            : w == 64 ? bp_add64(a, b, s)
+                      : bp_add128(a, b, s);
+        return (a == nar) | (b == nar) ? nar : r;
+    case BP_MUL:
+        r = w == 32   ? bp_mul32((int32_t)a, (int32_t)b, s)
+            : w == 64 ? bp_mul64(a, b, s)
+                      : bp_mul128(a, b, s);
+        return (a == nar) | (b == nar) ? nar : r;
+    case BP_DIV:
+        if (a == nar || b == nar || b == 0) return nar;
+        return w == 32   ? bp_div32((int32_t)a, (int32_t)b, s)
+               : w == 64 ? bp_div64(a, b, s)
+                         : bp_div128(a, b, s);
+    case BP_FMA:
+        r = w == 32   ? bp_fma32((int32_t)a, (int32_t)b, (int32_t)c, s)
+            : w == 64 ? bp_fma64(a, b, c, s)
+                      : bp_fma128(a, b, c, s);
+        return (a == nar) | (b == nar) | (c == nar) ? nar : r;
+    case BP_SQRT: return bp_sqrt(a, s);
+    case BP_NEG: return a == nar ? nar : -a;
+    default: return a == nar || a >= 0 ? a : -a;
+    }
+}
+
+BP_INLINE void bp_block(const int op, const bp_spec s, size_t count, const void *a, const void *b,
+                        const void *c, void *out) {
+    const int size = bp_size(s);
+    if (bp_wants_f64(op, s)) { /* three short loops vectorise where one long one does not */
+        double x[BP_BLOCK], y[BP_BLOCK];
+        for (size_t i = 0; i < count; i++) x[i] = bp_decode64_f64(bp_load(a, i, size), s, 0);
+        if (op != BP_SQRT)
+            for (size_t i = 0; i < count; i++) y[i] = bp_decode64_f64(bp_load(b, i, size), s, 0);
+        for (size_t i = 0; i < count; i++) x[i] = bp_on_f64(op, x[i], op == BP_SQRT ? 0 : y[i]);
+        for (size_t i = 0; i < count; i++) bp_store(out, i, size, bp_encode64_f64(x[i], s));
+        return;
+    }
+    BP_INDEPENDENT
+    for (size_t i = 0; i < count; i++)
+        bp_store(out, i, size,
+                 bp_on_patterns(op, s, bp_load(a, i, size), b ? bp_load(b, i, size) : 0,
+                                c ? bp_load(c, i, size) : 0));
+}
+
+BP_INLINE void bp_blocks(const int op, const bp_spec s, size_t count, const void *a, ptrdiff_t sa,
+                         const void *b, ptrdiff_t sb, const void *c, ptrdiff_t sc, void *out,
+                         ptrdiff_t so) {
+    const int size = bp_size(s), two = op <= BP_DIV || op == BP_FMA, three = op == BP_FMA;
+    bp_buffer ra, rb, rc, ro;
+    for (size_t i = 0; i < count; i += BP_BLOCK) {
+        size_t n = bp_step(count, i);
+        void *to = bp_target(out, so, i, size, &ro);
+        bp_block(op, s, n, bp_gather(a, sa, i, n, size, &ra),
+                 two ? bp_gather(b, sb, i, n, size, &rb) : NULL,
+                 three ? bp_gather(c, sc, i, n, size, &rc) : NULL, to);
+        bp_scatter(out, so, i, n, size, to);
+    }
+}
+
+#define BP_RUN(op) BP_WITH_SPEC(s, bp_blocks(op, S, count, a, sa, b, sb, c, sc, out, so)); break
+
+BP_CLONES void bp_apply(bp_op op, bp_spec s, size_t count, const void *a, ptrdiff_t sa,
+                        const void *b, ptrdiff_t sb, const void *c, ptrdiff_t sc, void *out,
+                        ptrdiff_t so) {
+    switch (op) {
+    case BP_ADD: BP_RUN(BP_ADD);
+    case BP_SUB: BP_RUN(BP_SUB);
+    case BP_MUL: BP_RUN(BP_MUL);
+    case BP_DIV: BP_RUN(BP_DIV);
+    case BP_SQRT: BP_RUN(BP_SQRT);
+    case BP_NEG: BP_RUN(BP_NEG);
+    case BP_ABS: BP_RUN(BP_ABS);
+    case BP_FMA: BP_RUN(BP_FMA);
+    }
+}

@@ -1,0 +1,194 @@
+/* Exact reductions over arrays: many products into one quire, or into a matrix of quires.
+ *
+ * A block of products with scales in [low, high] is one integer times 2^low as soon as
+ * high - low + 2q + log2(BP_BLOCK) bits fit a machine word: the block is summed there, in any
+ * order the vector unit likes, and reaches the quire in a single addition.
+ */
+#include "lanes.h"
+#include "limbs.h"
+
+/* A decoded block: value i = sig[i] * 2^scale[i]; sig = 0 for zero and NaR. */
+typedef struct {
+    int64_t sig[BP_BLOCK];
+    int32_t scale[BP_BLOCK];
+    int nar;
+} bp_operand;
+
+BP_INLINE void bp_read(const bp_spec s, size_t count, const void *bits, bp_operand *x) {
+    const int size = bp_size(s), f = bp_f_max(s);
+    const int64_t nar_pattern = bp_nar(s);
+    int nar = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t p = bp_load(bits, i, size);
+        nar |= p == nar_pattern;
+        if (s.n <= 16) {
+            bp_num32 u = bp_unpack32(bp_body32((int32_t)p), s);
+            int32_t sig = (int32_t)(u.sig >> (31 - f));
+            x->sig[i] = p < 0 ? -sig : sig;
+            x->scale[i] = u.scale - f;
+        } else {
+            bp_num64 u = bp_unpack64(bp_body64(p), s);
+            int64_t sig = (int64_t)(u.sig >> (63 - f));
+            x->sig[i] = p < 0 ? -sig : sig;
+            x->scale[i] = (int32_t)u.scale - f;
+        }
+    }
+    x->nar = nar;
+}
+
+BP_INLINE int bp_one_by_one(bp_layout l, uint64_t *limb, size_t count, const bp_operand *x,
+                            const bp_operand *y) {
+    int lost = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t a = bp_body64(x->sig[i]), b = bp_body64(y->sig[i]);
+        lost |= bp_limbs_add_cut(limb, l.limbs, (int64_t)x->scale[i] + y->scale[i] - l.lsb,
+                                 (bp_u128)a * b, (x->sig[i] < 0) ^ (y->sig[i] < 0));
+    }
+    return lost ? BP_INEXACT : 0;
+}
+
+/* limb += sum of x[i] * y[i]; returns flags. */
+BP_INLINE int bp_block_dot(const bp_spec s, bp_layout l, uint64_t *limb, size_t count,
+                           const bp_operand *x, const bp_operand *y) {
+    const int bits = 2 * (bp_f_max(s) + 1); /* of a product */
+    enum { LOG2_BLOCK = 9 };
+    _Static_assert(BP_BLOCK == 1 << LOG2_BLOCK, "the guard bits follow the block");
+    int flags = x->nar | y->nar ? BP_NAR : 0;
+    if (bits > 62) return flags | bp_one_by_one(l, limb, count, x, y);
+
+    int64_t product[BP_BLOCK];
+    int32_t scale[BP_BLOCK];
+    int32_t low = INT32_MAX, high = INT32_MIN;
+    for (size_t i = 0; i < count; i++) {
+        int64_t p = x->sig[i] * y->sig[i]; /* |p| < 2^62 */
+        int32_t t = x->scale[i] + y->scale[i];
+        product[i] = p;
+        scale[i] = t;
+        int32_t below = p ? t : INT32_MAX, above = p ? t : INT32_MIN;
+        low = below < low ? below : low;
+        high = above > high ? above : high;
+    }
+    if (low > high) return flags; /* all zero */
+    int32_t window = high - low;
+    bp_i128 sum = 0;
+    if (!l.exact && low < l.lsb) { /* this layout drops bits product by product */
+        return flags | bp_one_by_one(l, limb, count, x, y);
+    } else if (bits + LOG2_BLOCK + window <= 63) {
+        int64_t short_sum = 0;
+        for (size_t i = 0; i < count; i++) {
+            uint64_t shift = product[i] ? (uint64_t)(uint32_t)(scale[i] - low) : 0;
+            short_sum += (int64_t)((uint64_t)product[i] << shift);
+        }
+        sum = short_sum;
+    } else if (bits + LOG2_BLOCK + window <= 127) {
+        for (size_t i = 0; i < count; i++) {
+            int shift = product[i] ? scale[i] - low : 0;
+            sum += (bp_i128)((bp_u128)(bp_i128)product[i] << shift);
+        }
+    } else {
+        return flags | bp_one_by_one(l, limb, count, x, y);
+    }
+    bp_u128 mag = sum < 0 ? 0 - (bp_u128)sum : (bp_u128)sum;
+    bp_limbs_add_cut(limb, l.limbs, (int64_t)low - l.lsb, mag, sum < 0);
+    return flags;
+}
+
+BP_INLINE void bp_close(bp_layout l, uint64_t *limb, int32_t *flags, int flag) {
+    *flags |= flag | (bp_limbs_fit(limb, l) ? 0 : BP_NAR);
+    if (*flags & BP_NAR) memset(limb, 0, (size_t)l.limbs * 8);
+}
+
+BP_INLINE void bp_dot(const bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
+                      const void *a, ptrdiff_t sa, const void *b, ptrdiff_t sb) {
+    const int size = bp_size(s);
+    bp_buffer ra, rb;
+    bp_operand x, y;
+    int flag = 0;
+    for (size_t i = 0; i < count; i += BP_BLOCK) {
+        size_t n = bp_step(count, i);
+        bp_read(s, n, bp_gather(a, sa, i, n, size, &ra), &x);
+        bp_read(s, n, bp_gather(b, sb, i, n, size, &rb), &y);
+        flag |= bp_block_dot(s, l, limb, n, &x, &y);
+    }
+    bp_close(l, limb, flags, flag);
+}
+
+BP_CLONES void bp_quire_dot(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
+                            const void *a, ptrdiff_t sa, const void *b, ptrdiff_t sb) {
+    BP_WITH_SPEC(s, bp_dot(S, l, limb, flags, count, a, sa, b, sb));
+}
+
+/* A sum is a dot product with ones: as many bits, and one code path to trust. */
+BP_INLINE void bp_sum_one(const bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags,
+                          size_t count, const void *a, ptrdiff_t sa) {
+    const int size = bp_size(s), f = bp_f_max(s);
+    bp_buffer ra;
+    bp_operand x, one;
+    for (size_t i = 0; i < BP_BLOCK; i++) one.sig[i] = (int64_t)1 << f, one.scale[i] = -f;
+    one.nar = 0;
+    int flag = 0;
+    for (size_t i = 0; i < count; i += BP_BLOCK) {
+        size_t n = bp_step(count, i);
+        bp_read(s, n, bp_gather(a, sa, i, n, size, &ra), &x);
+        flag |= bp_block_dot(s, l, limb, n, &x, &one);
+    }
+    bp_close(l, limb, flags, flag);
+}
+
+BP_CLONES void bp_quire_sum(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
+                            const void *a, ptrdiff_t sa) {
+    BP_WITH_SPEC(s, bp_sum_one(S, l, limb, flags, count, a, sa));
+}
+
+BP_INLINE void bp_many_dots(const bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags,
+                            size_t rows, size_t inner, size_t cols, const void *a, ptrdiff_t ra,
+                            ptrdiff_t ka, const void *b, ptrdiff_t kb, ptrdiff_t cb) {
+    const int size = bp_size(s);
+    bp_buffer rx, ry;
+    bp_operand x, y;
+    for (size_t i = 0; i < rows; i++) {
+        const char *row = (const char *)a + (ptrdiff_t)i * ra;
+        for (size_t k = 0; k < inner; k += BP_BLOCK) {
+            size_t n = bp_step(inner, k);
+            bp_read(s, n, bp_gather(row, ka, k, n, size, &rx), &x);
+            for (size_t j = 0; j < cols; j++) {
+                const char *col = (const char *)b + (ptrdiff_t)j * cb;
+                size_t at = i * cols + j;
+                bp_read(s, n, bp_gather(col, kb, k, n, size, &ry), &y);
+                bp_close(l, limb + at * (size_t)l.limbs, flags + at,
+                         bp_block_dot(s, l, limb + at * (size_t)l.limbs, n, &x, &y));
+            }
+        }
+    }
+}
+
+BP_CLONES void bp_quires_matmul(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags,
+                                size_t rows, size_t inner, size_t cols, const void *a,
+                                ptrdiff_t ra, ptrdiff_t ka, const void *b, ptrdiff_t kb,
+                                ptrdiff_t cb) {
+    BP_WITH_SPEC(s, bp_many_dots(S, l, limb, flags, rows, inner, cols, a, ra, ka, b, kb, cb));
+}
+
+void bp_quires_round(bp_spec s, bp_layout l, const uint64_t *limb, const int32_t *flags,
+                     size_t count, void *out) {
+    for (size_t i = 0; i < count; i++)
+        bp_store(out, i, bp_size(s),
+                 bp_quire_round(s, l, limb + i * (size_t)l.limbs, flags[i]));
+}
+
+void bp_quires_add(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
+                   const void *p, ptrdiff_t sp) {
+    const int size = bp_size(s);
+    bp_buffer one;
+    for (size_t i = 0; i < count; i++) {
+        int64_t v = bp_load(bp_gather(p, sp, i, 1, size, &one), 0, size);
+        bp_quire_add(s, l, limb + i * (size_t)l.limbs, flags + i, v, 0);
+    }
+}
+
+void bp_quires_merge(bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
+                     const uint64_t *other, const int32_t *other_flags) {
+    for (size_t i = 0; i < count; i++)
+        bp_quire_merge(l, limb + i * (size_t)l.limbs, flags + i, other + i * (size_t)l.limbs,
+                       other_flags[i]);
+}

@@ -1,0 +1,135 @@
+"""How arrays meet the C core: checked patterns, strides, aliasing, and where results go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .spec import PositSpec
+
+__all__ = ["Patterns", "check_range", "core_spec", "deliver", "launch", "patterns", "pointer"]
+
+Patterns = npt.NDArray[np.signedinteger[Any]]
+
+lib, ffi = _core.lib, _core.ffi
+
+
+def core_spec(spec: PositSpec) -> Any:
+    """The spec as the C core takes it."""
+    if not isinstance(spec, PositSpec):
+        raise TypeError(
+            f"spec must be a PositSpec such as posit.bposit16, got {type(spec).__name__};"
+            " PositSpec.parse reads names and n,rs,es"
+        )
+    return (spec.n, spec.rs, spec.es)
+
+
+def patterns(bits: npt.ArrayLike, spec: PositSpec, name: str = "bits") -> Patterns:
+    """Check that ``bits`` holds patterns of ``spec``; returns it as an array, uncopied if it can.
+
+    Arrays must have ``spec.storage`` as dtype; Python integers and lists of them are taken too.
+    Raises TypeError for another dtype, ValueError for an integer outside the n-bit range.
+    """
+    core_spec(spec)
+    array = np.asarray(bits)
+    given = isinstance(bits, (np.ndarray, np.generic))
+    if array.dtype == spec.storage and array.dtype.isnative:
+        check_range(array, spec, name)
+        return array
+    plain = array.size == 0 or array.dtype.kind in "iu"
+    if not given and plain and not isinstance(bits, bool):
+        check_range(array, spec, name)
+        return array.astype(spec.storage)
+    hint = ""
+    if array.dtype.kind == "f":
+        hint = "; posit.encode turns numbers into patterns"
+    elif array.dtype.kind == "u":
+        hint = f"; reinterpret unsigned patterns with .view({spec.storage.name!r})"
+    raise TypeError(
+        f"{name}: patterns of {spec} are {spec.storage.name}, got {array.dtype.name}{hint}"
+    )
+
+
+def check_range(array: npt.NDArray[Any], spec: PositSpec, name: str) -> None:
+    """Raise ValueError unless every element is a signed n-bit integer."""
+    if array.size == 0 or (array.dtype == spec.storage and spec.n == 8 * array.dtype.itemsize):
+        return
+    low, high = int(array.min()), int(array.max())
+    if low < spec.nar or high > spec.maxpos_pattern:
+        bad = low if low < spec.nar else high
+        raise ValueError(
+            f"{name}: {bad} is not a pattern of {spec}: signed patterns run from"
+            f" {spec.nar} to {spec.maxpos_pattern}"
+        )
+
+
+def pointer(array: npt.NDArray[Any]) -> Any:
+    """The address of the first element, for the C core."""
+    return ffi.cast("void *", array.__array_interface__["data"][0])
+
+
+def _line(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array as one line of elements apart by one stride; a copy where there is no such line."""
+    if array.ndim > 1 and array.size and not any(array.strides):
+        return np.broadcast_to(array[(0,) * array.ndim], (array.size,))  # a scalar: stride 0
+    return array.reshape(-1)
+
+
+def launch(
+    function: Any,
+    inputs: tuple[npt.NDArray[Any], ...],
+    dtype: np.dtype[Any],
+    out: npt.NDArray[Any] | None,
+) -> Any:
+    """Call ``function(count, pointer, stride, …, pointer, stride)`` over broadcast inputs.
+
+    Returns ``out``, or a new array; a NumPy scalar where every input is 0-d and ``out`` is None.
+    Nothing is written unless all arguments are right; ``out`` may overlap an input.
+    """
+    try:
+        shape = np.broadcast_shapes(*(x.shape for x in inputs))
+    except ValueError:
+        shapes = ", ".join(str(x.shape) for x in inputs)
+        raise ValueError(f"shapes {shapes} do not broadcast together") from None
+    if out is None:
+        result = np.empty(shape, dtype)
+    else:
+        result = _checked_out(out, shape, dtype)
+    direct = result.flags.c_contiguous or result.ndim == 1
+    for x in inputs:
+        same = x.shape == shape and pointer(x) == pointer(result) and x.strides == result.strides
+        direct = direct and (same or not np.may_share_memory(x, result))
+    target = result if direct else np.empty(shape, dtype)
+    flat = target.reshape(-1)  # a view: target is contiguous or has one axis
+    lines = [_line(np.broadcast_to(x, shape)) for x in inputs]
+    arguments = [a for x in (*lines, flat) for a in (pointer(x), x.strides[0])]
+    if flat.size:
+        function(flat.size, *arguments)
+    if target is not result:
+        result[...] = target
+    return result[()] if out is None and result.ndim == 0 else result
+
+
+def deliver(made: npt.NDArray[Any], out: npt.NDArray[Any] | None) -> Any:
+    """A finished result as ``out`` wants it: copied there, or returned (a scalar where 0-d)."""
+    if out is None:
+        return made[()]
+    _checked_out(out, made.shape, made.dtype)[...] = made
+    return out
+
+
+def _checked_out(
+    out: npt.NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
+    if out.dtype != dtype:
+        raise TypeError(f"out has dtype {out.dtype.name}, but the result is {dtype.name}")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}, but the result has shape {shape}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    return out
