@@ -4,7 +4,7 @@ Scalar, slow and meant to be read: every other implementation is tested against 
 operation is computed exactly and rounded once by :func:`encode`.
 """
 
-from .arithmetic import add, div, fma, mul, sqrt, sub
+from .arithmetic import add, div, fma, mul, root, sqrt, sub
 from .decode import decode
 from .encode import encode
 from .order import compare, next, prior
@@ -23,6 +23,7 @@ __all__ = [
     "mul",
     "next",
     "prior",
+    "root",
     "sqrt",
     "sub",
     "to_string",

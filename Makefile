@@ -1,0 +1,42 @@
+# make demo   trains on real data in b-posits and draws the result
+# make test   runs the tests
+# Everything lives in .venv; each target installs what it needs, so any may come first.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+BUILD  := pyproject.toml setup.py constraints.txt $(wildcard ctypes_src/*.[ch] ctypes_src/*.py)
+
+.PHONY: demo test slow lint sanitize bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/python -m bposit.demo
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/test.stamp  ## every exhaustive sweep: hours
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror ctypes_src/*.c ctypes_src/*.h
+
+bench: $(VENV)/bench.stamp
+	$(BIN)/python -m bench
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# One recipe for every set of extras; an editable install compiles the C core beside the sources.
+$(VENV)/%.stamp: $(VENV)/bin/python $(BUILD)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build demo-out bench-out *.egg-info posit/_core*.so posit/_core.c

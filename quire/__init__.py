@@ -1,0 +1,25 @@
+"""Exact accumulation of posits: any order, any split, any thread count, the same bits.
+
+>>> import posit, quire
+>>> a = posit.encode([1e20, 1.0, -1e20], posit.bposit16)
+>>> posit.decode(quire.sum(a, posit.bposit16), posit.bposit16)
+np.float64(1.0)
+"""
+
+from .dot import axpy, combine, dot, norm2, sum
+from .gradient import Accumulators
+from .layout import Layout
+from .matmul import matmul
+from .quire import Quire
+
+__all__ = [
+    "Accumulators",
+    "Layout",
+    "Quire",
+    "axpy",
+    "combine",
+    "dot",
+    "matmul",
+    "norm2",
+    "sum",
+]
