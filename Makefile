@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 BUILD  := pyproject.toml setup.py constraints.txt $(wildcard ctypes_src/*.[ch] ctypes_src/*.py)
 
 .PHONY: demo test slow lint sanitize bench clean
@@ -33,9 +34,14 @@ $(VENV)/bin/python:
 	  { echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# One recipe for every set of extras; an editable install compiles the C core beside the sources.
-$(VENV)/%.stamp: $(VENV)/bin/python $(BUILD)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+# An editable install compiles the C core beside the sources, once for all sets of extras.
+$(VENV)/core.stamp: $(VENV)/bin/python $(BUILD)
+	@echo "compiling the C core …"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/%.stamp: $(VENV)/core.stamp
+	$(PIP) 'bposit[$*]'
 	@touch $@
 
 clean:
