@@ -19,16 +19,22 @@ typedef struct {
 } bp_spec;
 
 typedef enum {
-    BP_ADD, BP_SUB, BP_MUL, BP_DIV, /* two operands */
-    BP_SQRT, BP_NEG, BP_ABS,        /* one */
-    BP_FMA                          /* three */
+    BP_ADD,
+    BP_SUB,
+    BP_MUL,
+    BP_DIV, /* two operands */
+    BP_SQRT,
+    BP_NEG,
+    BP_ABS, /* one */
+    BP_FMA  /* three */
 } bp_op;
 
 /* ---- elementwise.c: out[i] = op(a[i], b[i], c[i]), rounded once. Unused operands are NULL. */
 void bp_apply(bp_op op, bp_spec s, size_t count, const void *a, ptrdiff_t sa, const void *b,
               ptrdiff_t sb, const void *c, ptrdiff_t sc, void *out, ptrdiff_t so);
 
-/* ---- cast.c: rounded once. decode_*: odd != 0 asks for round-to-odd where a value does not fit. */
+/* ---- cast.c: rounded once. decode_*: odd != 0 asks for round-to-odd where a value does not fit.
+ */
 void bp_encode_f32(bp_spec s, size_t count, const void *x, ptrdiff_t sx, void *out, ptrdiff_t so);
 void bp_encode_f64(bp_spec s, size_t count, const void *x, ptrdiff_t sx, void *out, ptrdiff_t so);
 void bp_encode_i64(bp_spec s, size_t count, const void *x, ptrdiff_t sx, void *out, ptrdiff_t so);
@@ -37,8 +43,8 @@ void bp_encode_stochastic(bp_spec s, size_t count, const void *x, ptrdiff_t sx, 
                           ptrdiff_t so, uint64_t key, uint64_t start);
 void bp_decode_f32(bp_spec s, size_t count, const void *bits, ptrdiff_t sb, void *out,
                    ptrdiff_t so);
-void bp_decode_f64(bp_spec s, size_t count, const void *bits, ptrdiff_t sb, void *out,
-                   ptrdiff_t so, int odd);
+void bp_decode_f64(bp_spec s, size_t count, const void *bits, ptrdiff_t sb, void *out, ptrdiff_t so,
+                   int odd);
 void bp_convert(bp_spec from, bp_spec to, size_t count, const void *bits, ptrdiff_t sb, void *out,
                 ptrdiff_t so);
 
@@ -51,10 +57,10 @@ void bp_convert(bp_spec from, bp_spec to, size_t count, const void *bits, ptrdif
 #define BP_MAX_LIMBS 264 /* width <= 4*4096 + 2*61 + 32 bits, and one spare limb */
 
 typedef struct {
-    int32_t lsb;      /* log2 of the weight of bit 0 */
-    int32_t width;    /* bits, with the sign */
-    int32_t limbs;    /* width/64 + 1 */
-    int32_t exact;    /* whether every product fits; else low bits are dropped and flagged */
+    int32_t lsb;   /* log2 of the weight of bit 0 */
+    int32_t width; /* bits, with the sign */
+    int32_t limbs; /* width/64 + 1 */
+    int32_t exact; /* whether every product fits; else low bits are dropped and flagged */
 } bp_layout;
 
 enum { BP_NAR = 1, BP_INEXACT = 2 }; /* flags of a quire */

@@ -179,8 +179,8 @@ BP_INLINE int64_t bp_convert_one(int64_t p, bp_spec from, bp_spec to) {
 }
 
 /* Same rs and es: the bit strings agree, so widening appends zeros. */
-BP_INLINE void bp_widen_block(int from_size, int to_size, int zeros, size_t count,
-                              const void *bits, void *out) {
+BP_INLINE void bp_widen_block(int from_size, int to_size, int zeros, size_t count, const void *bits,
+                              void *out) {
     for (size_t i = 0; i < count; i++)
         bp_store(out, i, to_size, (int64_t)((uint64_t)bp_load(bits, i, from_size) << zeros));
 }

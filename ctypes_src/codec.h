@@ -19,10 +19,26 @@
 __extension__ typedef unsigned __int128 bp_u128;
 __extension__ typedef __int128 bp_i128;
 
-BP_INLINE uint32_t bp_bits_f32(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
-BP_INLINE uint64_t bp_bits_f64(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
-BP_INLINE float bp_f32_bits(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
-BP_INLINE double bp_f64_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
+BP_INLINE uint32_t bp_bits_f32(float x) {
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    return u;
+}
+BP_INLINE uint64_t bp_bits_f64(double x) {
+    uint64_t u;
+    memcpy(&u, &x, 8);
+    return u;
+}
+BP_INLINE float bp_f32_bits(uint32_t u) {
+    float x;
+    memcpy(&x, &u, 4);
+    return x;
+}
+BP_INLINE double bp_f64_bits(uint64_t u) {
+    double x;
+    memcpy(&x, &u, 8);
+    return x;
+}
 
 /* Leading zeros of x != 0. In 32-bit lanes through the exponent of a float, which vectorises on
  * every target: x & ~(x >> 1) keeps the leading bit and clears the one after it, so that rounding
@@ -35,6 +51,8 @@ BP_INLINE int64_t bp_lead128(bp_u128 x) {
     uint64_t hi = (uint64_t)(x >> 64);
     return hi ? __builtin_clzll(hi) : 64 + __builtin_clzll((uint64_t)x | 1);
 }
+
+BP_INLINE bp_u128 bp_some128(bp_u128 x) { return x != 0; }
 
 BP_INLINE uint32_t bp_times32(uint32_t a, uint32_t b) { return a * b; }
 BP_INLINE uint64_t bp_times64(uint64_t a, uint64_t b) { return a * b; }
@@ -56,15 +74,21 @@ BP_INLINE bp_u128 bp_times128(bp_u128 a, bp_u128 b) { return (bp_u128)(uint64_t)
 #undef BP_WORD
 #undef BP_SCALE
 
-BP_INLINE uint32_t bp_body32(int32_t p) { return p < 0 ? 0 - (uint32_t)p : (uint32_t)p; }
-BP_INLINE uint64_t bp_body64(int64_t p) { return p < 0 ? 0 - (uint64_t)p : (uint64_t)p; }
+/* Sign masks: all bits set for a negative pattern. x ^ mask - mask negates where the mask is set.
+ */
+BP_INLINE uint32_t bp_sign32(int32_t p) { return (uint32_t)(p >> 31); }
+BP_INLINE uint64_t bp_sign64(int64_t p) { return (uint64_t)(p >> 63); }
+BP_INLINE uint32_t bp_body32(int32_t p) { return ((uint32_t)p ^ bp_sign32(p)) - bp_sign32(p); }
+BP_INLINE uint64_t bp_body64(int64_t p) { return ((uint64_t)p ^ bp_sign64(p)) - bp_sign64(p); }
 BP_INLINE int64_t bp_nar(bp_spec s) { return (int64_t)(~(uint64_t)0 << (s.n - 1)); }
 
 #define BP_W 32
 #define BP_WORD uint32_t
 #define BP_SCALE int32_t
 #define BP_SIGNED int32_t
-#define BP_UNPACK(p, s) bp_unpack32(bp_body32(p), s)
+#define BP_UNPACK(body, s) bp_unpack32(body, s)
+#define BP_BODY(p) bp_body32(p)
+#define BP_SIGN(p) bp_sign32(p)
 #define BP_PACK(t, sticky, s) bp_pack32((t).scale, (t).sig, sticky, s)
 #include "arith.h"
 #undef BP_W
@@ -72,13 +96,17 @@ BP_INLINE int64_t bp_nar(bp_spec s) { return (int64_t)(~(uint64_t)0 << (s.n - 1)
 #undef BP_SCALE
 #undef BP_SIGNED
 #undef BP_UNPACK
+#undef BP_BODY
+#undef BP_SIGN
 #undef BP_PACK
 
 #define BP_W 64
 #define BP_WORD uint64_t
 #define BP_SCALE int64_t
 #define BP_SIGNED int64_t
-#define BP_UNPACK(p, s) bp_unpack64(bp_body64(p), s)
+#define BP_UNPACK(body, s) bp_unpack64(body, s)
+#define BP_BODY(p) bp_body64(p)
+#define BP_SIGN(p) bp_sign64(p)
 #define BP_PACK(t, sticky, s) bp_pack64((t).scale, (t).sig, sticky, s)
 #include "arith.h"
 #undef BP_W
@@ -86,6 +114,8 @@ BP_INLINE int64_t bp_nar(bp_spec s) { return (int64_t)(~(uint64_t)0 << (s.n - 1)
 #undef BP_SCALE
 #undef BP_SIGNED
 #undef BP_UNPACK
+#undef BP_BODY
+#undef BP_SIGN
 #undef BP_PACK
 
 /* 128-bit arithmetic on the 64-bit codec: a pattern's own significand has at most 62 bits. */
@@ -93,8 +123,8 @@ typedef struct {
     bp_u128 sig;
     int64_t scale;
 } bp_num128;
-BP_INLINE bp_num128 bp_unpack128(int64_t p, bp_spec s) {
-    bp_num64 u = bp_unpack64(bp_body64(p), s);
+BP_INLINE bp_num128 bp_unpack128(uint64_t body, bp_spec s) {
+    bp_num64 u = bp_unpack64(body, s);
     bp_num128 wide = {(bp_u128)u.sig << 64, u.scale};
     return wide;
 }
@@ -106,7 +136,9 @@ BP_INLINE uint64_t bp_pack128(int64_t scale, bp_u128 sig, uint64_t sticky, bp_sp
 #define BP_WORD bp_u128
 #define BP_SCALE int64_t
 #define BP_SIGNED int64_t
-#define BP_UNPACK(p, s) bp_unpack128(p, s)
+#define BP_UNPACK(body, s) bp_unpack128(body, s)
+#define BP_BODY(p) bp_body64(p)
+#define BP_SIGN(p) (bp_u128)(bp_i128)((p) >> 63)
 #define BP_PACK(t, sticky, s) bp_pack128((t).scale, (t).sig, (uint64_t)(sticky), s)
 #include "arith.h"
 #undef BP_W
@@ -114,6 +146,8 @@ BP_INLINE uint64_t bp_pack128(int64_t scale, bp_u128 sig, uint64_t sticky, bp_sp
 #undef BP_SCALE
 #undef BP_SIGNED
 #undef BP_UNPACK
+#undef BP_BODY
+#undef BP_SIGN
 #undef BP_PACK
 
 /* floor(sqrt(x)) for 2^126 <= x < 2^128. The float64 estimate is within 2^12 of the root (which
@@ -154,7 +188,8 @@ BP_INLINE int32_t bp_encode32_f32(float x, bp_spec s) {
         fixed = mag < 0x00800000u ? tiny : fixed;
     }
     uint32_t body = bp_round32(fixed >> (23 + s.es), (uint32_t)fixed << (9 - s.es), 0, s);
-    int32_t p = (int32_t)(bits >> 31 ? 0 - body : body);
+    uint32_t sign = bp_sign32((int32_t)bits);
+    int32_t p = (int32_t)((body ^ sign) - sign);
     p = mag == 0 ? 0 : p;
     return mag >= 0x7f800000u ? (int32_t)bp_nar(s) : p;
 }
@@ -167,7 +202,8 @@ BP_INLINE int64_t bp_encode64_f64(double x, bp_spec s) {
         fixed = (int64_t)(((uint64_t)(top - 1075) << 52) + (mag << (52 - top)));
     }
     uint64_t body = bp_round64(fixed >> (52 + s.es), (uint64_t)fixed << (12 - s.es), 0, s);
-    int64_t p = (int64_t)(bits >> 63 ? 0 - body : body);
+    uint64_t sign = bp_sign64((int64_t)bits);
+    int64_t p = (int64_t)((body ^ sign) - sign);
     p = mag == 0 ? 0 : p;
     return mag >= 0x7ffull << 52 ? bp_nar(s) : p;
 }
@@ -211,7 +247,9 @@ BP_INLINE float bp_decode32_f32(int32_t p, bp_spec s) {
     uint32_t first = ((uint32_t)(half + 127) << 23) | (u.sig << 1 >> 9);
     uint32_t second = (uint32_t)(u.scale - half + 127) << 23;
     float x = bp_f32_bits(first | (p < 0 ? 0x80000000u : 0));
-    if (bp_reach(s) <= 126) x = bp_f32_bits(((uint32_t)(u.scale + 127) << 23 | u.sig << 1 >> 9) | (p < 0 ? 0x80000000u : 0));
+    if (bp_reach(s) <= 126)
+        x = bp_f32_bits(((uint32_t)(u.scale + 127) << 23 | u.sig << 1 >> 9) |
+                        (p < 0 ? 0x80000000u : 0));
     else x *= bp_f32_bits(second);
     x = u.sig ? x : 0.0f;
     return p == (int32_t)bp_nar(s) ? bp_f32_bits(0x7fc00000u) : x;

@@ -18,40 +18,34 @@ BP_INLINE double bp_on_f64(const int op, double a, double b) {
     }
 }
 
-/* In integers. NaR operands unpack like zeros and are put right at the end. */
-BP_INLINE int64_t bp_on_patterns(const int op, bp_spec s, int64_t a, int64_t b, int64_t c) {
+/* In integers of W >= 2n bits. The three word sizes are one text (arith.h); so are the selections
+ * here, but for 32-bit lanes they must be 32 bits wide themselves to vectorise. */
+BP_INLINE int32_t bp_on_lanes(const int op, bp_spec s, int32_t a, int32_t b, int32_t c) {
+    const int32_t nar = (int32_t)bp_nar(s);
+    int32_t r;
+    if (op == BP_MUL) r = bp_mul32(a, b, s);
+    else if (op == BP_FMA) r = bp_fma32(a, b, c, s);
+    else r = bp_add32(a, op == BP_SUB ? -b : b, s); /* negation is exact; -NaR is put right below */
+    r = a == nar ? nar : r;
+    r = b == nar ? nar : r;
+    return op == BP_FMA && c == nar ? nar : r;
+}
+
+BP_INLINE int64_t bp_on_words(const int op, bp_spec s, int64_t a, int64_t b, int64_t c) {
     const int64_t nar = bp_nar(s);
-    const int w = s.n <= 16 ? 32 : s.n <= 32 ? 64 : 128;
-    int64_t r;
+    const int wide = s.n > 32;
+    if (op == BP_SQRT) return bp_sqrt(a, s);
+    if (a == nar || b == nar || (op == BP_FMA && c == nar)) return nar;
     switch (op) {
-    case BP_SUB:
-        b = b == nar ? b : -b; /* negation is exact; then as for addition */
-        /* fall through */
     case BP_ADD:
-        r = w == 32   ? bp_add32((int32_t)a, (int32_t)b, s)
-            : w == 64 ? bp_add64(a, b, s)
-                      : bp_add128(a, b, s);
-        return (a == nar) | (b == nar) ? nar : r;
-    case BP_MUL:
-        r = w == 32   ? bp_mul32((int32_t)a, (int32_t)b, s)
-            : w == 64 ? bp_mul64(a, b, s)
-                      : bp_mul128(a, b, s);
-        return (a == nar) | (b == nar) ? nar : r;
-    case BP_DIV:
-        if (a == nar || b == nar || b == 0) return nar;
-        return w == 32   ? bp_div32((int32_t)a, (int32_t)b, s)
-               : w == 64 ? bp_div64(a, b, s)
-                         : bp_div128(a, b, s);
-    case BP_FMA:
-        r = w == 32   ? bp_fma32((int32_t)a, (int32_t)b, (int32_t)c, s)
-            : w == 64 ? bp_fma64(a, b, c, s)
-                      : bp_fma128(a, b, c, s);
-        return (a == nar) | (b == nar) | (c == nar) ? nar : r;
-    case BP_SQRT: return bp_sqrt(a, s);
-    case BP_NEG: return a == nar ? nar : -a;
-    default: return a == nar || a >= 0 ? a : -a;
+    case BP_SUB: b = op == BP_SUB ? -b : b; return wide ? bp_add128(a, b, s) : bp_add64(a, b, s);
+    case BP_MUL: return wide ? bp_mul128(a, b, s) : bp_mul64(a, b, s);
+    case BP_FMA: return wide ? bp_fma128(a, b, c, s) : bp_fma64(a, b, c, s);
+    default: return b == 0 ? nar : wide ? bp_div128(a, b, s) : bp_div64(a, b, s);
     }
 }
+
+BP_INLINE int64_t bp_negated(int64_t p, bp_spec s) { return p == bp_nar(s) ? p : -p; }
 
 BP_INLINE void bp_block(const int op, const bp_spec s, size_t count, const void *a, const void *b,
                         const void *c, void *out) {
@@ -65,11 +59,22 @@ BP_INLINE void bp_block(const int op, const bp_spec s, size_t count, const void 
         for (size_t i = 0; i < count; i++) bp_store(out, i, size, bp_encode64_f64(x[i], s));
         return;
     }
-    BP_INDEPENDENT
-    for (size_t i = 0; i < count; i++)
-        bp_store(out, i, size,
-                 bp_on_patterns(op, s, bp_load(a, i, size), b ? bp_load(b, i, size) : 0,
-                                c ? bp_load(c, i, size) : 0));
+    if (s.n <= 16 && (op == BP_ADD || op == BP_SUB || op == BP_MUL || op == BP_FMA)) {
+        BP_INDEPENDENT
+        for (size_t i = 0; i < count; i++) {
+            int32_t x = (int32_t)bp_load(a, i, size), y = (int32_t)bp_load(b, i, size);
+            int32_t z = op == BP_FMA ? (int32_t)bp_load(c, i, size) : 0;
+            bp_store(out, i, size, bp_on_lanes(op, s, x, y, z));
+        }
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        int64_t x = bp_load(a, i, size), y = b ? bp_load(b, i, size) : 0, r;
+        if (op == BP_NEG) r = bp_negated(x, s);
+        else if (op == BP_ABS) r = x < 0 ? bp_negated(x, s) : x;
+        else r = bp_on_words(op, s, x, y, c ? bp_load(c, i, size) : 0);
+        bp_store(out, i, size, r);
+    }
 }
 
 BP_INLINE void bp_blocks(const int op, const bp_spec s, size_t count, const void *a, ptrdiff_t sa,
@@ -87,7 +92,9 @@ BP_INLINE void bp_blocks(const int op, const bp_spec s, size_t count, const void
     }
 }
 
-#define BP_RUN(op) BP_WITH_SPEC(s, bp_blocks(op, S, count, a, sa, b, sb, c, sc, out, so)); break
+#define BP_RUN(op)                                                          \
+    BP_WITH_SPEC(s, bp_blocks(op, S, count, a, sa, b, sb, c, sc, out, so)); \
+    break
 
 BP_CLONES void bp_apply(bp_op op, bp_spec s, size_t count, const void *a, ptrdiff_t sa,
                         const void *b, ptrdiff_t sb, const void *c, ptrdiff_t sc, void *out,

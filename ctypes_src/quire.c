@@ -19,8 +19,7 @@ void bp_quire_fma(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, int64_
     bp_exact x = bp_exact_of(a, s), y = bp_exact_of(b, s);
     int nar = a == bp_nar(s) || b == bp_nar(s);
     int lost = bp_limbs_add_cut(limb, l.limbs, x.scale + y.scale - l.lsb,
-                                (bp_u128)x.integer * y.integer,
-                                (a < 0) ^ (b < 0) ^ (negate != 0));
+                                (bp_u128)x.integer * y.integer, (a < 0) ^ (b < 0) ^ (negate != 0));
     bp_settle(l, limb, flags, (nar ? BP_NAR : 0) | (lost ? BP_INEXACT : 0));
 }
 

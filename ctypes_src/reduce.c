@@ -162,18 +162,16 @@ BP_INLINE void bp_many_dots(const bp_spec s, bp_layout l, uint64_t *limb, int32_
     }
 }
 
-BP_CLONES void bp_quires_matmul(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags,
-                                size_t rows, size_t inner, size_t cols, const void *a,
-                                ptrdiff_t ra, ptrdiff_t ka, const void *b, ptrdiff_t kb,
-                                ptrdiff_t cb) {
+BP_CLONES void bp_quires_matmul(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t rows,
+                                size_t inner, size_t cols, const void *a, ptrdiff_t ra,
+                                ptrdiff_t ka, const void *b, ptrdiff_t kb, ptrdiff_t cb) {
     BP_WITH_SPEC(s, bp_many_dots(S, l, limb, flags, rows, inner, cols, a, ra, ka, b, kb, cb));
 }
 
 void bp_quires_round(bp_spec s, bp_layout l, const uint64_t *limb, const int32_t *flags,
                      size_t count, void *out) {
     for (size_t i = 0; i < count; i++)
-        bp_store(out, i, bp_size(s),
-                 bp_quire_round(s, l, limb + i * (size_t)l.limbs, flags[i]));
+        bp_store(out, i, bp_size(s), bp_quire_round(s, l, limb + i * (size_t)l.limbs, flags[i]));
 }
 
 void bp_quires_add(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,

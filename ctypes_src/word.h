@@ -11,9 +11,13 @@ typedef struct {
     BP_SCALE scale; /* in [-rs*2^es, rs*2^es - 1] */
 } BP_NAME(bp_num);
 
+/* 1 where x has a bit set, else 0: a minimum vectorises where a comparison does not. */
+BP_INLINE BP_WORD BP_NAME(bp_some)(BP_WORD x) { return x < 1 ? x : 1; }
+
 /* Length of the run of zeros at the top of t (whose bit W-1 is 0), at most rs. */
 BP_INLINE BP_SCALE BP_NAME(bp_run)(BP_WORD t, int rs) {
-    if (__builtin_constant_p(rs) && rs <= 8) { /* a bounded regime: rs - 1 comparisons instead of a leading-zero count */
+    if (__builtin_constant_p(rs) &&
+        rs <= 8) { /* a bounded regime: rs - 1 comparisons instead of a leading-zero count */
         BP_SCALE m = 1;
         for (int j = 1; j < rs; j++) m += t < (BP_WORD)1 << (BP_W - 1 - j);
         return m;
@@ -44,13 +48,15 @@ typedef struct {
 
 /* Regime value r, and exponent and fraction bits left-aligned in ef, as one bit string. */
 BP_INLINE BP_NAME(bp_string) BP_NAME(bp_compose)(BP_SCALE r, BP_WORD ef, bp_spec s) {
-    const BP_WORD all = ~(BP_WORD)0;
     BP_SCALE flip = r < 0 ? -1 : 0;
     BP_SCALE m = (r ^ flip) + 1; /* run length, >= 1 */
     BP_SCALE run = m < s.rs ? m : s.rs;
     BP_SCALE size = m < s.rs ? m + 1 : s.rs;
-    BP_WORD regime = (~(all >> run) ^ (BP_WORD)flip) & ~(all >> size);
-    BP_NAME(bp_string) x = {
+    /* Shifting masks that depend on data, because gcc does not vectorise a shift of a constant. */
+    BP_WORD zeros = (BP_WORD)flip, ones = ~zeros;
+    BP_WORD regime = (ones ^ ones >> run) | (zeros >> run ^ zeros >> size);
+    BP_NAME(bp_string)
+    x = {
         regime | ef >> size,
         ef << (BP_W - size),
         m > s.rs ? (r < 0 ? -1 : 1) : 0,
@@ -66,7 +72,7 @@ BP_INLINE BP_WORD BP_NAME(bp_round)(BP_SCALE r, BP_WORD ef, BP_WORD sticky, bp_s
     BP_WORD body = x.bits >> cut;
     BP_WORD guard = x.bits >> (cut - 1) & 1;
     BP_WORD rest = x.bits << (s.n - 1) << 1 | x.lost | sticky;
-    body += guard & ((BP_WORD)(rest != 0) | (body & 1));
+    body += guard & (BP_NAME(bp_some)(rest) | body);
     body = body > max ? max : body;
     body = body < 1 ? 1 : body;
     body = x.out > 0 ? max : body;
