@@ -10,7 +10,16 @@ import numpy.typing as npt
 from . import _core
 from .spec import PositSpec
 
-__all__ = ["Patterns", "check_range", "core_spec", "deliver", "launch", "patterns", "pointer"]
+__all__ = [
+    "Patterns",
+    "check_range",
+    "core_spec",
+    "deliver",
+    "launch",
+    "patterns",
+    "pointer",
+    "scalar",
+]
 
 Patterns = npt.NDArray[np.signedinteger[Any]]
 
@@ -83,7 +92,7 @@ def launch(
     inputs: tuple[npt.NDArray[Any], ...],
     dtype: np.dtype[Any],
     out: npt.NDArray[Any] | None,
-) -> Any:
+) -> npt.NDArray[Any]:
     """Call ``function(count, pointer, stride, …, pointer, stride)`` over broadcast inputs.
 
     Returns ``out``, or a new array; a NumPy scalar where every input is 0-d and ``out`` is None.
@@ -94,10 +103,7 @@ def launch(
     except ValueError:
         shapes = ", ".join(str(x.shape) for x in inputs)
         raise ValueError(f"shapes {shapes} do not broadcast together") from None
-    if out is None:
-        result = np.empty(shape, dtype)
-    else:
-        result = _checked_out(out, shape, dtype)
+    result = np.empty(shape, dtype) if out is None else _checked_out(out, shape, dtype)
     direct = result.flags.c_contiguous or result.ndim == 1
     for x in inputs:
         same = x.shape == shape and pointer(x) == pointer(result) and x.strides == result.strides
@@ -110,13 +116,18 @@ def launch(
         function(flat.size, *arguments)
     if target is not result:
         result[...] = target
-    return result[()] if out is None and result.ndim == 0 else result
+    return scalar(result) if out is None else result
 
 
-def deliver(made: npt.NDArray[Any], out: npt.NDArray[Any] | None) -> Any:
+def scalar(made: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A 0-d result as a NumPy scalar, as ufuncs give it; others unchanged."""
+    return made[()]
+
+
+def deliver(made: npt.NDArray[Any], out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
     """A finished result as ``out`` wants it: copied there, or returned (a scalar where 0-d)."""
     if out is None:
-        return made[()]
+        return scalar(made)
     _checked_out(out, made.shape, made.dtype)[...] = made
     return out
 

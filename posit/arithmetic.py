@@ -25,7 +25,7 @@ __all__ = ["abs", "add", "div", "fma", "mul", "neg", "sqrt", "sub"]
 
 def _apply(
     op: int, spec: PositSpec, operands: dict[str, npt.ArrayLike], out: Patterns | None
-) -> Any:
+) -> Patterns:
     arrays = tuple(patterns(x, spec, name) for name, x in operands.items())
     s = core_spec(spec)
     unused = [ffi.NULL, 0] * (3 - len(arrays))
@@ -40,28 +40,28 @@ def add(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
     """Patterns of a + b, rounded once."""
-    return _apply(lib.BP_ADD, spec, {"a": a, "b": b}, out)  # type: ignore[no-any-return]
+    return _apply(lib.BP_ADD, spec, {"a": a, "b": b}, out)
 
 
 def sub(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
     """Patterns of a - b, rounded once."""
-    return _apply(lib.BP_SUB, spec, {"a": a, "b": b}, out)  # type: ignore[no-any-return]
+    return _apply(lib.BP_SUB, spec, {"a": a, "b": b}, out)
 
 
 def mul(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
     """Patterns of a · b, rounded once."""
-    return _apply(lib.BP_MUL, spec, {"a": a, "b": b}, out)  # type: ignore[no-any-return]
+    return _apply(lib.BP_MUL, spec, {"a": a, "b": b}, out)
 
 
 def div(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
     """Patterns of a / b, rounded once; NaR where b is 0."""
-    return _apply(lib.BP_DIV, spec, {"a": a, "b": b}, out)  # type: ignore[no-any-return]
+    return _apply(lib.BP_DIV, spec, {"a": a, "b": b}, out)
 
 
 def fma(
@@ -73,19 +73,19 @@ def fma(
     out: Patterns | None = None,
 ) -> Patterns:
     """Patterns of a · b + c, with a single rounding."""
-    return _apply(lib.BP_FMA, spec, {"a": a, "b": b, "c": c}, out)  # type: ignore[no-any-return]
+    return _apply(lib.BP_FMA, spec, {"a": a, "b": b, "c": c}, out)
 
 
 def sqrt(a: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
     """Patterns of the square roots, rounded once; NaR for negative values."""
-    return _apply(lib.BP_SQRT, spec, {"a": a}, out)  # type: ignore[no-any-return]
+    return _apply(lib.BP_SQRT, spec, {"a": a}, out)
 
 
 def neg(a: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
     """Patterns of -a; exact. NaR stays NaR."""
-    return _apply(lib.BP_NEG, spec, {"a": a}, out)  # type: ignore[no-any-return]
+    return _apply(lib.BP_NEG, spec, {"a": a}, out)
 
 
 def abs(a: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
     """Patterns of |a|; exact. NaR stays NaR."""
-    return _apply(lib.BP_ABS, spec, {"a": a}, out)  # type: ignore[no-any-return]
+    return _apply(lib.BP_ABS, spec, {"a": a}, out)

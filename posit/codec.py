@@ -82,7 +82,7 @@ def encode(
                 storage,
                 out,
             )
-        return launch(  # type: ignore[no-any-return]
+        return launch(
             lambda *a: lib.bp_encode_stochastic(s, *a, word, first),
             (source.astype(np.float64, copy=False),),
             storage,
@@ -100,7 +100,7 @@ def encode(
         "i8": lib.bp_encode_i64,
         "u8": lib.bp_encode_u64,
     }[source.dtype.str[1:]]
-    return launch(lambda *a: function(s, *a), (source,), storage, out)  # type: ignore[no-any-return]
+    return launch(lambda *a: function(s, *a), (source,), storage, out)
 
 
 def _numbers(x: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -169,7 +169,7 @@ def _each(
     function: Callable[[Any, int], int],
     dtype: np.dtype[Any],
     out: Patterns | None,
-) -> Any:
+) -> Patterns:
     """function(element, index) over any array, with the reference implementation inside."""
     made = np.array([function(v, i) for i, v in enumerate(source.flat)], dtype=dtype)
     return deliver(made.reshape(source.shape), out)
@@ -203,13 +203,9 @@ def decode(
     s = core_spec(spec)
     wanted = np.dtype(dtype)
     if wanted == np.float32:
-        return launch(  # type: ignore[no-any-return]
-            lambda *a: lib.bp_decode_f32(s, *a), (array,), wanted, out
-        )
+        return launch(lambda *a: lib.bp_decode_f32(s, *a), (array,), wanted, out)
     if wanted == np.float64:
-        return launch(  # type: ignore[no-any-return]
-            lambda *a: lib.bp_decode_f64(s, *a, 0), (array,), wanted, out
-        )
+        return launch(lambda *a: lib.bp_decode_f64(s, *a, 0), (array,), wanted, out)
     if wanted == np.float16:  # rounded to odd first, so that the second rounding is the only one
         wide = np.asarray(
             launch(lambda *a: lib.bp_decode_f64(s, *a, 1), (array,), np.dtype(np.float64), None)
@@ -233,9 +229,7 @@ def convert(
     """
     array = patterns(bits, from_spec)
     f, t = core_spec(from_spec), core_spec(to_spec)
-    return launch(  # type: ignore[no-any-return]
-        lambda *a: lib.bp_convert(f, t, *a), (array,), np.dtype(to_spec.storage), out
-    )
+    return launch(lambda *a: lib.bp_convert(f, t, *a), (array,), np.dtype(to_spec.storage), out)
 
 
 def _scalar(bit: Any, spec: PositSpec) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,9 +87,7 @@ def norm2(a: npt.ArrayLike, spec: PositSpec) -> Patterns:
     return from_fraction(None if exact is None else root(exact, 2 * spec.n), spec)  # type: ignore[return-value]
 
 
-def axpy(
-    alpha: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, spec: PositSpec
-) -> Patterns:
+def axpy(alpha: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, spec: PositSpec) -> Patterns:
     """alpha·x + y element by element, rounded once (a fused multiply-add)."""
     return _fma(alpha, x, y, spec)
 

@@ -78,12 +78,12 @@ class Accumulators:
     @property
     def is_nar(self) -> npt.NDArray[np.bool_]:
         """Which sums are NaR."""
-        return ((self._flags & NAR) != 0).reshape(self._shape)
+        return np.reshape(self._flags & NAR != 0, self._shape)
 
     @property
     def inexact(self) -> npt.NDArray[np.bool_]:
         """Which sums lost product bits below the layout's lsb."""
-        return ((self._flags & INEXACT) != 0).reshape(self._shape)
+        return np.reshape(self._flags & INEXACT != 0, self._shape)
 
     def add(self, values: npt.ArrayLike) -> Self:
         """Add an array of patterns, element by element; it broadcasts to ``shape``."""

@@ -56,8 +56,8 @@ class Layout:
         Bit 0 weighs 2^-384, so a product of two values of the outermost regime can have 2(n-12)
         bits below it. Those are dropped from its magnitude before it is added, and the quire's
         ``inexact`` flag is set if one was 1. The paper does not say what happens to them; this is
-        this project's choice. Exact whenever both operands are at least 2^(12-192+...): see
-        docs/quire.md.
+        this project's choice. Nothing is lost while every operand is 0 or at least 2^(n-204) in
+        magnitude: its last bit then weighs at least 2^-192.
 
         Raises ValueError unless the format is ``<n,6,5>`` with n > 12.
         """

@@ -65,9 +65,7 @@ def matmul(
     layout = Accumulators(0, spec, layout).layout
     height = max(1, min(-(-rows // threads), _BAND // max(1, cols * 8 * layout.limbs)))
     bands = [
-        (index, i)
-        for index in np.ndindex(batch)
-        for i in range(0, rows if cols else 0, height)
+        (index, i) for index in np.ndindex(batch) for i in range(0, rows if cols else 0, height)
     ]
 
     def work(band: tuple[tuple[int, ...], int]) -> None:
