@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import posit
 import quire
 from posit import PositSpec, bposit8, bposit16, bposit32, bposit64, reference, standard
 from quire import Layout, Quire
@@ -58,53 +59,43 @@ def dot_is_exact(dot: Callable[..., Any], spec: PositSpec, a: Bits, b: Bits) -> 
 
 def anything(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
     """Any finite patterns: the widest window of exponents."""
-    a, b = mixed(spec, k, rng), mixed(spec, k, rng)
-    return np.where(a == spec.nar, 1, a).astype(a.dtype), np.where(b == spec.nar, 0, b).astype(
-        b.dtype
-    )
+    ab = mixed(spec, (2, k), rng)
+    ab[ab == spec.nar] = 1
+    return ab[0], ab[1]
 
 
 def around(width: float) -> Callable[[PositSpec, int, np.random.Generator], Pair]:
-    """Values of normal logarithm: their products spread over about 6·width binary places."""
+    """Values whose logarithms are normal: the products spread over about 6·width binary places."""
 
     def make(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
-        import posit
-
         x = rng.standard_normal((2, k)) * np.exp2(rng.normal(0, width, (2, k)))
-        a, b = posit.encode(x, spec)
-        return a, b
+        ab = posit.encode(x, spec)
+        return ab[0], ab[1]
 
     return make
 
 
-def cancelling(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
-    """Everything cancels but one product, in a random order: ill-conditioned beyond any float."""
-    a, b = anything(spec, k, rng)
-    half = k // 2
-    a[half : 2 * half], b[half : 2 * half] = -a[:half], b[:half]
-    order = rng.permutation(k)
-    return a[order], b[order]
-
-
 def to_zero(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
-    a, b = cancelling(spec, k, rng)
-    if k % 2:
-        a[rng.integers(k)] = 0
-        a, b = cancelling_again(a, b)
-    return a, b
+    """Every product and its opposite in a random order: ill-conditioned beyond any float."""
+    a, b = anything(spec, k // 2, rng)
+    order = rng.permutation(2 * a.size)
+    return np.concatenate([a, -a])[order], np.concatenate([b, b])[order]
 
 
-def cancelling_again(a: Bits, b: Bits) -> Pair:
-    """Double the list with opposite signs where needed: the sum is exactly 0."""
-    return np.concatenate([a, -a]), np.concatenate([b, b])
+def cancelling(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
+    """The same with one product more."""
+    return _with_one_more(to_zero(spec, max(0, k - 1), rng), anything(spec, 1, rng), rng)
 
 
 def to_minpos(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
-    """Large terms that cancel to minpos · 1."""
-    a, b = cancelling(spec, k - k % 2, rng)
-    tail = np.array([1], a.dtype), np.array([spec.one], a.dtype)
-    where = rng.integers(a.size + 1)
-    return np.insert(a, where, tail[0]), np.insert(b, where, tail[1])
+    """The same with minpos · 1."""
+    last = np.array([1], spec.storage), np.array([spec.one], spec.storage)
+    return _with_one_more(to_zero(spec, max(0, k - 1), rng), last, rng)
+
+
+def _with_one_more(pair: Pair, last: Pair, rng: np.random.Generator) -> Pair:
+    where = rng.integers(pair[0].size + 1)
+    return np.insert(pair[0], where, last[0]), np.insert(pair[1], where, last[1])
 
 
 def negative(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
@@ -114,7 +105,7 @@ def negative(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
 
 
 def maxima(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
-    """maxpos² with alternating signs: in the middle of the sum it is large, at the end not."""
+    """maxpos² with alternating signs: large on the way, 0 or maxpos² at the end."""
     a = np.full(k, spec.maxpos_pattern, spec.storage)
     b = a.copy()
     b[1::2] *= -1
@@ -122,33 +113,35 @@ def maxima(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
 
 
 def negative_maxima(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
-    return np.full(k, -spec.maxpos_pattern, spec.storage), np.full(
-        k, spec.maxpos_pattern, spec.storage
-    )
+    """-maxpos² throughout: the carry-guard bits fill up, negatively."""
+    a = np.full(k, spec.maxpos_pattern, spec.storage)
+    return a, -a
 
 
 def ends(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
     """Only values at both ends of the range, and zeros."""
-    edge = [1, 2, 3, -1, -2, 0, spec.maxpos_pattern, -spec.maxpos_pattern, spec.maxpos_pattern - 1]
-    edge = [p for p in edge if spec.nar < p <= spec.maxpos_pattern]
-    return tuple(rng.choice(np.array(edge, spec.storage), k) for _ in range(2))  # type: ignore[return-value]
+    top = spec.maxpos_pattern
+    edge = np.array([1, 2, top - 1, top, -1, -2, 1 - top, -top, 0], spec.storage)
+    ab = rng.choice(edge, (2, k))
+    return ab[0], ab[1]
 
 
 def smallest(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
     """Products at the lowest weights, with every sign."""
     low = min(9, spec.maxpos_pattern)
-    return tuple(rng.integers(-low, low, k, endpoint=True).astype(spec.storage) for _ in range(2))  # type: ignore[return-value]
+    ab = rng.integers(-low, low, (2, k), endpoint=True).astype(spec.storage)
+    return ab[0], ab[1]
 
 
 def sparse(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
     """Zeros with a few values among them: a zero has no exponent and must not widen a window."""
-    a, b = anything(spec, k, rng)
-    a[rng.random(k) < 0.6] = 0
-    b[rng.random(k) < 0.6] = 0
-    return a, b
+    ab = np.stack(anything(spec, k, rng))
+    ab[rng.random((2, k)) < 0.6] = 0
+    return ab[0], ab[1]
 
 
 def zeros(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
+    """Zero times anything."""
     a, b = anything(spec, k, rng)
     return a * 0, b
 
