@@ -19,7 +19,15 @@ import numpy.typing as npt
 from posit import PositSpec, reference
 from posit.reference.decode import magnitude
 
-__all__ = ["all_patterns", "boundary", "expected", "nearest", "rounds_to", "values"]
+__all__ = [
+    "all_patterns",
+    "boundary",
+    "expected",
+    "nearest",
+    "rounds_to",
+    "rounds_to_root",
+    "values",
+]
 
 Objects = npt.NDArray[np.object_]
 Bits = npt.NDArray[np.signedinteger[Any]]
@@ -124,3 +132,18 @@ def expected(op: str, spec: PositSpec, *operands: Bits) -> Bits:
         raise ValueError(f"unknown operation {op!r}")
     made = nearest(2 * abs(exact), (exact < 0).astype(bool), spec, unit)
     return np.where(nar, spec.nar, made).astype(spec.storage).reshape(shape)
+
+
+def rounds_to_root(pattern: int, square: Fraction, spec: PositSpec) -> bool:
+    """Whether ``pattern`` is the rounding of √square, square >= 0."""
+    if square == 0 or pattern <= 0:
+        return square == 0 and pattern == 0
+    if pattern > 1:
+        low = boundary(pattern - 1, spec) ** 2
+        if square < low or (square == low and pattern % 2):
+            return False
+    if pattern < spec.maxpos_pattern:
+        high = boundary(pattern, spec) ** 2
+        if square > high or (square == high and pattern % 2):
+            return False
+    return True
