@@ -48,6 +48,11 @@ void bp_decode_f64(bp_spec s, size_t count, const void *bits, ptrdiff_t sb, void
 void bp_convert(bp_spec from, bp_spec to, size_t count, const void *bits, ptrdiff_t sb, void *out,
                 ptrdiff_t so);
 
+/* ---- parts.c: contiguous patterns to exact magnitudes sig/2^63 * 2^scale (sig = 0: zero or NaR),
+ * and back, rounded once. To round a real number put it in 64 bits, rounded to odd. */
+void bp_to_parts(bp_spec s, size_t count, const void *bits, uint64_t *sig, int64_t *scale);
+void bp_from_parts(bp_spec s, size_t count, const uint64_t *sig, const int64_t *scale, void *out);
+
 /* ---- quire.c: one exact accumulator.
  *
  * value = (two's-complement integer in limb[0 ... limbs-1], least significant first) * 2^lsb.
