@@ -98,16 +98,17 @@ BP_INLINE int64_t bp_encode_random(double x, bp_spec s, uint64_t u) {
     int64_t scale = exponent - 1, r = scale >> s.es;
     uint64_t e = (uint64_t)scale & ((1ull << s.es) - 1);
     uint64_t ef = e << (63 - s.es) << 1 | sig << 1 >> s.es;
-    bp_string64 t = bp_compose64(r, ef, s);
-    int64_t body = (int64_t)(t.bits >> (65 - s.n));
     int64_t max = ((int64_t)1 << (s.n - 1)) - 1;
-    if (t.out != 0 || body == 0 || body == max) return nearest; /* saturates */
+    if (r < -s.rs || r >= s.rs) return nearest; /* saturates */
+    bp_cut64 t = bp_cut_of64(r, ef, s, 1);
+    int64_t body = (int64_t)t.body;
+    if (body == 0 || body == max) return nearest; /* so do these */
     int64_t m = r < 0 ? -r : r + 1;
     int64_t left = s.n - 1 - (m < s.rs ? m + 1 : s.rs); /* bits kept of exponent and fraction */
     int take;
     if (left >= s.es) { /* neighbours one unit of the last fraction bit apart */
         /* es + 52 <= 60 bits of exponent and fraction: shifting out the kept ones loses nothing */
-        take = u < ef << left;
+        take = u < t.lost;
     } else {
         int cut = (int)(s.es - left);
         take = bp_take_upper(u, (int64_t)(e & ((1ull << cut) - 1)), cut, sig);
@@ -133,7 +134,7 @@ void bp_encode_stochastic(bp_spec s, size_t count, const void *x, ptrdiff_t sx, 
 BP_INLINE void bp_decode_block(const int single, const bp_spec s, const int odd, size_t count,
                                const void *bits, void *out) {
     const int size = bp_size(s);
-    if (single && bp_two_factor_f32(s)) {
+    if (single && bp_direct_f32(s)) {
         for (size_t i = 0; i < count; i++)
             ((float *)out)[i] = bp_decode32_f32((int32_t)bp_load(bits, i, size), s);
     } else if (single) { /* round to odd, then to nearest: one rounding (53 >= 24 + 2 bits) */

@@ -46,6 +46,11 @@ BP_INLINE double bp_f64_bits(uint64_t u) {
 BP_INLINE int32_t bp_lead32(uint32_t x) {
     return 158 - (int32_t)(bp_bits_f32((float)(x & ~(x >> 1))) >> 23);
 }
+/* The same for fewer than 24 of them, otherwise at least 24: the top 24 bits convert exactly. */
+BP_INLINE int32_t bp_lead_short32(uint32_t x) {
+    return 150 - (int32_t)(bp_bits_f32((float)(int32_t)(x >> 8)) >> 23);
+}
+BP_INLINE int64_t bp_lead_short64(uint64_t x) { return __builtin_clzll(x | 1); }
 BP_INLINE int64_t bp_lead64(uint64_t x) { return __builtin_clzll(x); }
 BP_INLINE int64_t bp_lead128(bp_u128 x) {
     uint64_t hi = (uint64_t)(x >> 64);
@@ -179,30 +184,47 @@ BP_INLINE int bp_f_max(bp_spec s) { return s.n - 3 - s.es > 0 ? s.n - 3 - s.es :
 BP_INLINE int bp_fits_f64(bp_spec s) { return bp_f_max(s) <= 52 && bp_reach(s) <= 1022; }
 
 /* A float's biased exponent and fraction, read as one integer and rebased, are the fixed-point
- * number scale.fraction; shifting it splits regime, exponent and fraction. n <= 32. */
-BP_INLINE int32_t bp_encode32_f32(float x, bp_spec s) {
+ * number scale.fraction; shifting it splits regime, exponent and fraction. Saturation costs least
+ * on the float itself: values beyond maxpos and below minpos are replaced by those first, where
+ * the float type has them; where its whole range lies inside, nothing saturates. */
+BP_INLINE int32_t bp_encode32_f32(float x, bp_spec s) { /* n <= 32 */
     uint32_t bits = bp_bits_f32(x), mag = bits & 0x7fffffffu;
+    uint32_t sign = bp_sign32((int32_t)bits);
     int32_t fixed = (int32_t)mag - (127 << 23);
     if (bp_reach(s) > 126) { /* subnormals do not all saturate: normalise m * 2^-149 */
         int32_t tiny = (int32_t)bp_bits_f32((float)(int32_t)mag) - ((127 + 149) << 23);
         fixed = mag < 0x00800000u ? tiny : fixed;
     }
-    uint32_t body = bp_round32(fixed >> (23 + s.es), (uint32_t)fixed << (9 - s.es), 0, s);
-    uint32_t sign = bp_sign32((int32_t)bits);
+    int32_t r = fixed >> (23 + s.es);
+    uint32_t ef = (uint32_t)fixed << (9 - s.es), body;
+    if (bp_reach(s) >= 149 + (1 << s.es)) /* even 2^-149 has a regime above the lowest */
+        body = bp_nearest32(bp_cut_of32(r, ef, s, 0), 0);
+    else body = bp_round32(r, ef, 0, s);
     int32_t p = (int32_t)((body ^ sign) - sign);
     p = mag == 0 ? 0 : p;
     return mag >= 0x7f800000u ? (int32_t)bp_nar(s) : p;
 }
 
+BP_INLINE double bp_decode64_f64(int64_t p, bp_spec s, int odd);
+
 BP_INLINE int64_t bp_encode64_f64(double x, bp_spec s) {
-    uint64_t bits = bp_bits_f64(x), mag = bits & 0x7fffffffffffffffu;
-    int64_t fixed = (int64_t)mag - (1023ll << 52);
-    if (bp_reach(s) > 1022 && mag < 1ull << 52) { /* m * 2^-1074 */
-        int64_t top = 63 - bp_lead64(mag | 1);
-        fixed = (int64_t)(((uint64_t)(top - 1075) << 52) + (mag << (52 - top)));
-    }
-    uint64_t body = bp_round64(fixed >> (52 + s.es), (uint64_t)fixed << (12 - s.es), 0, s);
+    uint64_t bits = bp_bits_f64(x), mag = bits & 0x7fffffffffffffffu, body;
     uint64_t sign = bp_sign64((int64_t)bits);
+    if (bp_fits_f64(s)) {
+        const uint64_t least = bp_bits_f64(bp_decode64_f64(1, s, 0));
+        const uint64_t most = bp_bits_f64(bp_decode64_f64(((int64_t)1 << (s.n - 1)) - 1, s, 0));
+        uint64_t inside = mag > most ? most : mag;
+        int64_t fixed = (int64_t)(inside < least ? least : inside) - (1023ll << 52);
+        body = bp_nearest64(bp_cut_of64(fixed >> (52 + s.es), (uint64_t)fixed << (12 - s.es), s, 1),
+                            0);
+    } else {
+        int64_t fixed = (int64_t)mag - (1023ll << 52);
+        if (mag < 1ull << 52) { /* m * 2^-1074 */
+            int64_t top = 63 - bp_lead64(mag | 1);
+            fixed = (int64_t)(((uint64_t)(top - 1075) << 52) + (mag << (52 - top)));
+        }
+        body = bp_round64(fixed >> (52 + s.es), (uint64_t)fixed << (12 - s.es), 0, s);
+    }
     int64_t p = (int64_t)((body ^ sign) - sign);
     p = mag == 0 ? 0 : p;
     return mag >= 0x7ffull << 52 ? bp_nar(s) : p;
@@ -224,34 +246,35 @@ BP_INLINE double bp_ieee64(int neg, int64_t scale, uint64_t sig, int odd) {
 }
 
 BP_INLINE double bp_decode64_f64(int64_t p, bp_spec s, int odd) {
-    bp_num64 u = bp_unpack64(bp_body64(p), s);
-    uint64_t sign = (uint64_t)(p < 0) << 63;
+    uint64_t sign = (uint64_t)p & 1ull << 63;
     double x;
-    if (bp_fits_f64(s)) {
-        uint64_t mag = ((uint64_t)(u.scale + 1023) << 52) | (u.sig << 1 >> 12);
-        x = bp_f64_bits(sign | (u.sig ? mag : 0));
+    if (bp_fits_f64(
+            s)) { /* exponent and fraction bits, read as a float's, plus the regime's share */
+        bp_split64 u = bp_split_of64(bp_body64(p), s);
+        uint64_t mag = (u.ef >> (12 - s.es)) + ((((uint64_t)u.r << s.es) + 1023) << 52);
+        x = bp_f64_bits(u.some ? sign | mag : 0);
     } else {
+        bp_num64 u = bp_unpack64(bp_body64(p), s);
         x = u.sig ? bp_ieee64(p < 0, u.scale, u.sig, odd) : 0.0;
     }
     return p == bp_nar(s) ? bp_f64_bits(0x7ff8ull << 48) : x;
 }
 
-/* Two factors, each a normal float (|scale| <= 252, so each half is within 2^±126), make one
- * multiplication round, overflow and underflow as IEEE asks. */
-BP_INLINE int bp_two_factor_f32(bp_spec s) {
+/* Where float32's range is too short, two factors share the regime: each is a normal float
+ * (reach <= 252, so half the regime's scale lies within 2^±126), and their one multiplication
+ * rounds, overflows and underflows as IEEE asks. es = 0 cannot come here: reach = rs < 64. */
+BP_INLINE int bp_direct_f32(bp_spec s) {
     return s.n <= 32 && bp_f_max(s) <= 23 && bp_reach(s) <= 252;
 }
 BP_INLINE float bp_decode32_f32(int32_t p, bp_spec s) {
-    bp_num32 u = bp_unpack32(bp_body32(p), s);
-    int32_t half = u.scale >> 1;
-    uint32_t first = ((uint32_t)(half + 127) << 23) | (u.sig << 1 >> 9);
-    uint32_t second = (uint32_t)(u.scale - half + 127) << 23;
-    float x = bp_f32_bits(first | (p < 0 ? 0x80000000u : 0));
-    if (bp_reach(s) <= 126)
-        x = bp_f32_bits(((uint32_t)(u.scale + 127) << 23 | u.sig << 1 >> 9) |
-                        (p < 0 ? 0x80000000u : 0));
-    else x *= bp_f32_bits(second);
-    x = u.sig ? x : 0.0f;
+    const int two = bp_reach(s) > 126;
+    bp_split32 u = bp_split_of32(bp_body32(p), s);
+    uint32_t share = (uint32_t)u.r << (two ? 22 + s.es : 23 + s.es);
+    uint32_t regime = share + (127u << 23);
+    uint32_t mag = (u.ef >> (9 - s.es)) + regime;
+    float x = bp_f32_bits(((uint32_t)p & 0x80000000u) | mag);
+    if (two) x *= bp_f32_bits(regime);
+    x = u.some ? x : 0.0f;
     return p == (int32_t)bp_nar(s) ? bp_f32_bits(0x7fc00000u) : x;
 }
 

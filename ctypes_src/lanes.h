@@ -95,11 +95,26 @@ BP_INLINE int bp_direct(const void *p, ptrdiff_t stride, int size) {
     return stride == size && (uintptr_t)p % (uintptr_t)size == 0;
 }
 
+/* A contiguous line read backwards is common enough to deserve vector code. */
+BP_INLINE void bp_reverse(void *to, const char *last, size_t count, const int size) {
+    const char *from = last - (ptrdiff_t)((count - 1) * (size_t)size);
+    for (size_t i = 0; i < count; i++) bp_store(to, i, size, bp_load(from, count - 1 - i, size));
+}
+
 /* Elements first ... first+count-1 of a strided operand as contiguous memory. */
 BP_INLINE const void *bp_gather(const void *p, ptrdiff_t stride, size_t first, size_t count,
                                 int size, bp_buffer *room) {
     const char *from = (const char *)p + (ptrdiff_t)first * stride;
     if (bp_direct(p, stride, size)) return from;
+    if (stride == -size && count > 0 && (uintptr_t)p % (uintptr_t)size == 0) {
+        switch (size) {
+        case 1: bp_reverse(room, from, count, 1); break;
+        case 2: bp_reverse(room, from, count, 2); break;
+        case 4: bp_reverse(room, from, count, 4); break;
+        default: bp_reverse(room, from, count, 8);
+        }
+        return room;
+    }
     bp_copy((char *)room, size, from, stride, count, size);
     return room;
 }

@@ -36,6 +36,46 @@ BP_INLINE void bp_read(const bp_spec s, size_t count, const void *bits, bp_opera
     x->nar = nar;
 }
 
+/* Sums of products by scale: bin i holds integers times 2^(i - offset). A product is below
+ * 2^62, so 2^65 of them fit a bin. Two banks, because additions to one address wait for each
+ * other. Every bin outside low ... high is zero; nothing is set up until first used. */
+enum { BP_BINS = 1024 };
+typedef struct {
+    bp_i128 bank[2][BP_BINS];
+    int32_t low, high;
+    int ready;
+} bp_bins;
+
+/* Scales of products lie in [-2(reach + f_max), 2(reach - 1 - f_max)]. */
+BP_INLINE int32_t bp_bin_offset(bp_spec s) { return 2 * ((int32_t)bp_reach(s) + bp_f_max(s)); }
+BP_INLINE int bp_bins_fit(bp_spec s) { return 4 * bp_reach(s) <= BP_BINS; }
+
+BP_INLINE void bp_bins_add(const bp_spec s, bp_bins *bins, size_t count, const int64_t *product,
+                           const int32_t *scale, int32_t low, int32_t high) {
+    const int32_t offset = bp_bin_offset(s);
+    if (!bins->ready) {
+        memset(bins->bank, 0, sizeof bins->bank);
+        bins->ready = 1, bins->low = INT32_MAX, bins->high = -1;
+    }
+    bins->low = low + offset < bins->low ? low + offset : bins->low;
+    bins->high = high + offset > bins->high ? high + offset : bins->high;
+    for (size_t i = 0; i < count; i++) { /* a zero product may have any scale that exists */
+        bins->bank[i & 1][scale[i] + offset] += product[i];
+    }
+}
+
+BP_INLINE void bp_bins_flush(const bp_spec s, bp_bins *bins, bp_layout l, uint64_t *limb) {
+    if (!bins->ready) return;
+    for (int32_t i = bins->low; i <= bins->high; i++) {
+        bp_i128 sum = bins->bank[0][i] + bins->bank[1][i];
+        bins->bank[0][i] = bins->bank[1][i] = 0;
+        if (sum == 0) continue;
+        bp_u128 mag = sum < 0 ? 0 - (bp_u128)sum : (bp_u128)sum;
+        bp_limbs_add_cut(limb, l.limbs, (int64_t)i - bp_bin_offset(s) - l.lsb, mag, sum < 0);
+    }
+    bins->low = INT32_MAX, bins->high = -1;
+}
+
 BP_INLINE int bp_one_by_one(bp_layout l, uint64_t *limb, size_t count, const bp_operand *x,
                             const bp_operand *y) {
     int lost = 0;
@@ -47,9 +87,9 @@ BP_INLINE int bp_one_by_one(bp_layout l, uint64_t *limb, size_t count, const bp_
     return lost ? BP_INEXACT : 0;
 }
 
-/* limb += sum of x[i] * y[i]; returns flags. */
+/* limb (or bins) += sum of x[i] * y[i]; returns flags. */
 BP_INLINE int bp_block_dot(const bp_spec s, bp_layout l, uint64_t *limb, size_t count,
-                           const bp_operand *x, const bp_operand *y) {
+                           const bp_operand *x, const bp_operand *y, bp_bins *bins) {
     const int bits = 2 * (bp_f_max(s) + 1); /* of a product */
     enum { LOG2_BLOCK = 9 };
     _Static_assert(BP_BLOCK == 1 << LOG2_BLOCK, "the guard bits follow the block");
@@ -80,7 +120,10 @@ BP_INLINE int bp_block_dot(const bp_spec s, bp_layout l, uint64_t *limb, size_t 
             short_sum += (int64_t)((uint64_t)product[i] << shift);
         }
         sum = short_sum;
-    } else if (bits + LOG2_BLOCK + window <= 127) {
+    } else if (bp_bins_fit(s) && (count > BP_BLOCK / 4 || bits + LOG2_BLOCK + window > 127)) {
+        bp_bins_add(s, bins, count, product, scale, low, high);
+        return flags;
+    } else if (bits + LOG2_BLOCK + window <= 127) { /* a flush costs as much as some 100 products */
         for (size_t i = 0; i < count; i++) {
             int shift = product[i] ? scale[i] - low : 0;
             sum += (bp_i128)((bp_u128)(bp_i128)product[i] << shift);
@@ -103,13 +146,16 @@ BP_INLINE void bp_dot(const bp_spec s, bp_layout l, uint64_t *limb, int32_t *fla
     const int size = bp_size(s);
     bp_buffer ra, rb;
     bp_operand x, y;
+    bp_bins bins;
+    bins.ready = 0;
     int flag = 0;
     for (size_t i = 0; i < count; i += BP_BLOCK) {
         size_t n = bp_step(count, i);
         bp_read(s, n, bp_gather(a, sa, i, n, size, &ra), &x);
         bp_read(s, n, bp_gather(b, sb, i, n, size, &rb), &y);
-        flag |= bp_block_dot(s, l, limb, n, &x, &y);
+        flag |= bp_block_dot(s, l, limb, n, &x, &y, &bins);
     }
+    bp_bins_flush(s, &bins, l, limb);
     bp_close(l, limb, flags, flag);
 }
 
@@ -124,14 +170,17 @@ BP_INLINE void bp_sum_one(const bp_spec s, bp_layout l, uint64_t *limb, int32_t 
     const int size = bp_size(s), f = bp_f_max(s);
     bp_buffer ra;
     bp_operand x, one;
+    bp_bins bins;
+    bins.ready = 0;
     for (size_t i = 0; i < BP_BLOCK; i++) one.sig[i] = (int64_t)1 << f, one.scale[i] = -f;
     one.nar = 0;
     int flag = 0;
     for (size_t i = 0; i < count; i += BP_BLOCK) {
         size_t n = bp_step(count, i);
         bp_read(s, n, bp_gather(a, sa, i, n, size, &ra), &x);
-        flag |= bp_block_dot(s, l, limb, n, &x, &one);
+        flag |= bp_block_dot(s, l, limb, n, &x, &one, &bins);
     }
+    bp_bins_flush(s, &bins, l, limb);
     bp_close(l, limb, flags, flag);
 }
 
@@ -146,6 +195,8 @@ BP_INLINE void bp_many_dots(const bp_spec s, bp_layout l, uint64_t *limb, int32_
     const int size = bp_size(s);
     bp_buffer rx, ry;
     bp_operand x, y;
+    bp_bins bins;
+    bins.ready = 0;
     for (size_t i = 0; i < rows; i++) {
         const char *row = (const char *)a + (ptrdiff_t)i * ra;
         for (size_t k = 0; k < inner; k += BP_BLOCK) {
@@ -153,10 +204,11 @@ BP_INLINE void bp_many_dots(const bp_spec s, bp_layout l, uint64_t *limb, int32_
             bp_read(s, n, bp_gather(row, ka, k, n, size, &rx), &x);
             for (size_t j = 0; j < cols; j++) {
                 const char *col = (const char *)b + (ptrdiff_t)j * cb;
-                size_t at = i * cols + j;
+                uint64_t *sum = limb + (i * cols + j) * (size_t)l.limbs;
                 bp_read(s, n, bp_gather(col, kb, k, n, size, &ry), &y);
-                bp_close(l, limb + at * (size_t)l.limbs, flags + at,
-                         bp_block_dot(s, l, limb + at * (size_t)l.limbs, n, &x, &y));
+                int flag = bp_block_dot(s, l, sum, n, &x, &y, &bins);
+                bp_bins_flush(s, &bins, l, sum);
+                bp_close(l, sum, flags + i * cols + j, flag);
             }
         }
     }
