@@ -23,6 +23,7 @@ __all__ = [
     "all_patterns",
     "boundary",
     "expected",
+    "expected_conversion",
     "nearest",
     "rounds_to",
     "rounds_to_root",
@@ -132,6 +133,16 @@ def expected(op: str, spec: PositSpec, *operands: Bits) -> Bits:
         raise ValueError(f"unknown operation {op!r}")
     made = nearest(2 * abs(exact), (exact < 0).astype(bool), spec, unit)
     return np.where(nar, spec.nar, made).astype(spec.storage).reshape(shape)
+
+
+def expected_conversion(from_spec: PositSpec, to_spec: PositSpec) -> Bits:
+    """The right patterns of ``to_spec`` for all patterns of ``from_spec``; both narrow."""
+    unit = max(_unit(from_spec), _unit(to_spec))
+    exact = _integers(from_spec) << (unit - _unit(from_spec))
+    made = nearest(2 * abs(exact), (exact < 0).astype(bool), to_spec, unit)
+    return np.where(all_patterns(from_spec) == from_spec.nar, to_spec.nar, made).astype(
+        to_spec.storage
+    )
 
 
 def rounds_to_root(pattern: int, square: Fraction, spec: PositSpec) -> bool:
