@@ -19,6 +19,7 @@ __all__ = [
     "convert",
     "decode",
     "encode",
+    "exact",
     "from_fraction",
     "from_string",
     "to_fraction",
@@ -78,7 +79,7 @@ def encode(
         if source.dtype.kind == "O" or _too_wide(source):
             return _each(
                 source,
-                lambda v, i: reference.encode_stochastic(_exact(v), spec, word, first + i),
+                lambda v, i: reference.encode_stochastic(exact(v), spec, word, first + i),
                 storage,
                 out,
             )
@@ -93,7 +94,7 @@ def encode(
     if key is not None or start != 0:
         raise ValueError("key and start belong to rounding='stochastic'")
     if source.dtype.kind == "O":
-        return _each(source, lambda v, _: reference.encode(_exact(v), spec), storage, out)
+        return _each(source, lambda v, _: reference.encode(exact(v), spec), storage, out)
     function = {
         "f4": lib.bp_encode_f32,
         "f8": lib.bp_encode_f64,
@@ -151,7 +152,7 @@ def _stream(key: int | None, start: int) -> tuple[int, int]:
     return int(key), int(start)
 
 
-def _exact(v: Any) -> Fraction | float:
+def exact(v: Any) -> Fraction | float:
     """One Python number as an exact value; NaN and infinities as float."""
     if isinstance(v, (bool, np.bool_)):
         raise TypeError("encode: booleans are not numbers here; use int(…)")
@@ -247,7 +248,7 @@ def to_fraction(bit: Any, spec: PositSpec) -> Fraction | None:
 def from_fraction(q: Fraction | int | float | None, spec: PositSpec) -> np.signedinteger[Any]:
     """The pattern nearest to an exact value (None is NaR), as a scalar of ``spec.storage``."""
     core_spec(spec)
-    value = None if q is None else _exact(q)
+    value = None if q is None else exact(q)
     return spec.storage.type(reference.encode(value, spec))
 
 

@@ -9,7 +9,7 @@ from .decode import decode
 from .encode import encode
 from .order import compare, next, prior
 from .stochastic import encode_stochastic, uniform64
-from .text import from_string, to_string
+from .text import from_string, parse, to_string
 
 __all__ = [
     "add",
@@ -22,6 +22,7 @@ __all__ = [
     "from_string",
     "mul",
     "next",
+    "parse",
     "prior",
     "root",
     "sqrt",

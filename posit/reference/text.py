@@ -9,7 +9,7 @@ from ..spec import PositSpec
 from .decode import decode, magnitude
 from .encode import encode
 
-__all__ = ["from_string", "to_string"]
+__all__ = ["from_string", "parse", "to_string"]
 
 _NUMBER = re.compile(
     r"([+-]?)(?=[0-9.])(?:([0-9]+)/([0-9]+)|([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?)"
@@ -92,9 +92,17 @@ def from_string(text: str, spec: PositSpec) -> int:
 
     Raises ValueError for anything else.
     """
+    return encode(parse(text), spec)
+
+
+def parse(text: str) -> Fraction | None:
+    """The number that ``text`` writes, or None for NaR; ValueError if it writes none.
+
+    Exact, save that magnitudes beyond 10^±1300, where every format saturates, are cut to that.
+    """
     key = text.strip()
     if key.lower() in {"nar", "nan", "+nan", "-nan", "inf", "+inf", "-inf", "infinity"}:
-        return spec.nar
+        return None
     match = _NUMBER.fullmatch(key)
     if match is None or len(key) > _MAX_DIGITS:
         raise ValueError(
@@ -103,13 +111,13 @@ def from_string(text: str, spec: PositSpec) -> int:
     sign, top, bottom, whole, part, exponent = match.groups()
     if bottom is not None:
         if int(bottom) == 0:
-            return spec.nar
+            return None
         value = Fraction(int(top), int(bottom))
     else:
         if not whole and not part:
             raise ValueError(f"not a number: {text[:60]!r}")
         value = _scaled(whole + part, int((exponent or "0")[:12]) - len(part))
-    return encode(-value if sign == "-" else value, spec)
+    return -value if sign == "-" else value
 
 
 def _scaled(digits: str, power: int) -> Fraction:
