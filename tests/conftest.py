@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -60,9 +61,13 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("search" if _slice(config).of == 1 else "repeatable")
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     part = _slice(config)
-    return f"slow sweeps: slice {part.index} of {part.of} (--slice, BPOSIT_SLICE, --full)"
+    compilers = [c for c in ("gcc", "clang") if shutil.which(c)]
+    return [
+        f"slow sweeps: slice {part.index} of {part.of} (--slice, BPOSIT_SLICE, --full)",
+        f"C core under sanitizers: {' and '.join(compilers) or 'NOT RUN, there is no C compiler'}",
+    ]
 
 
 @pytest.fixture(scope="session")
