@@ -68,6 +68,9 @@ typedef struct {
     int32_t exact; /* whether every product fits; else low bits are dropped and flagged */
 } bp_layout;
 
+/* The layout that holds every product exactly; quire/layout.py derives it in words. */
+bp_layout bp_exact_layout(bp_spec s);
+
 enum { BP_NAR = 1, BP_INEXACT = 2 }; /* flags of a quire */
 
 void bp_quire_add(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, int64_t p, int negate);

@@ -1,6 +1,15 @@
 /* One exact accumulator: add, multiply-add, merge, negate, round. */
 #include "limbs.h"
 
+bp_layout bp_exact_layout(bp_spec s) {
+    int64_t f_min = s.n - 1 - s.rs - s.es, reach = bp_reach(s), lsb = -2 * (reach + f_min);
+    int64_t top = 2 * reach;
+    if (f_min < 0) top = 2 * (reach - ((int64_t)1 << -f_min)), lsb = -top;
+    int32_t width = (int32_t)(32 + top - lsb);
+    bp_layout l = {(int32_t)lsb, width, width / 64 + 1, 1};
+    return l;
+}
+
 /* Closes every operation: NaR absorbs, and a value beyond the layout's width has become NaR. */
 static void bp_settle(bp_layout l, uint64_t *limb, int32_t *flags, int flag) {
     *flags |= flag;

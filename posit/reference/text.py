@@ -14,6 +14,7 @@ __all__ = ["from_string", "parse", "to_string"]
 _NUMBER = re.compile(
     r"([+-]?)(?=[0-9.])(?:([0-9]+)/([0-9]+)|([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?)"
 )
+_NOT_REAL = re.compile(r"nar|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _DECIMAL_REACH = 1300  # 2^±4096 lies within 10^±1234: beyond this every format saturates
 _MAX_DIGITS = 4000  # characters: bounds the work that a hostile string can ask for
 
@@ -101,7 +102,7 @@ def parse(text: str) -> Fraction | None:
     Exact, save that magnitudes beyond 10^±1300, where every format saturates, are cut to that.
     """
     key = text.strip()
-    if key.lower() in {"nar", "nan", "+nan", "-nan", "inf", "+inf", "-inf", "infinity"}:
+    if _NOT_REAL.fullmatch(key):
         return None
     match = _NUMBER.fullmatch(key)
     if match is None or len(key) > _MAX_DIGITS:
