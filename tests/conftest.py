@@ -33,7 +33,7 @@ class Slice:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="run slow sweeps whole (also: -m slow)")
+    parser.addoption("--full", action="store_true", help="run slow sweeps whole; -m slow does too")
     parser.addoption(
         "--slice",
         type=int,
@@ -45,9 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _slice(config: pytest.Config) -> Slice:
-    if config.getoption("--full") or config.getoption("markexpr") == "slow":
-        return Slice(0, 1)
     given = config.getoption("--slice")
+    if given is None and (config.getoption("--full") or config.getoption("markexpr") == "slow"):
+        return Slice(0, 1)
     if given is None:
         given = int(os.environ.get("BPOSIT_SLICE") or datetime.date.today().toordinal())
     return Slice(given % SLICES, SLICES)

@@ -109,9 +109,37 @@ def _exact_tie(spec: PositSpec, rng: random.Random) -> Iterator[Row]:
     y = rng.getrandbits(j) | 1 | 1 << (j - 1)
     shift = rng.randint(-2, 2)
     a = reference.encode(Fraction(x, 1 << (x.bit_length() - 1)) * Fraction(2) ** shift, spec)
-    b = reference.encode(Fraction(y, 1 << (y.bit_length() - 1)), spec)
+    b = _significand(y, spec)
     yield a, b
     yield -a, b
+
+
+def _near_tie(spec: PositSpec, rng: random.Random) -> Iterator[Row]:
+    """Odd significands whose product is a tie but for its very last bit: x·y = 2^(k-1) ± 1 mod 2^k,
+    where k bits of the product are dropped."""
+    q = spec.f_max + 1
+    x = rng.getrandbits(q) | 1 | 1 << (q - 1)
+    for k in (q - 1, q):
+        for d in (1, -1):
+            y = (2 ** max(0, k - 1) + d) * pow(x, -1, 2**k) % 2**k | 1 << (q - 1)
+            yield _significand(x, spec), _significand(y, spec)
+
+
+def _significand(x: int, spec: PositSpec) -> int:
+    """The pattern in [1, 2) with the bits of x > 0, or the nearest to it."""
+    return reference.encode(Fraction(x, 1 << (x.bit_length() - 1)), spec)
+
+
+def _near_tie_quotient(spec: PositSpec, rng: random.Random) -> Iterator[Row]:
+    """a·2^s = m·b ± 1 for a boundary m of one bit more than a significand: the nearest miss."""
+    q = spec.f_max + 1
+    b = rng.getrandbits(q) | 1 | 1 << (q - 1)
+    for s in (q, q + 1):
+        for d in (1, -1):
+            m = -d * pow(b, -1, 2**s) % 2**s
+            a = (m * b + d) >> s
+            if a > 0:
+                yield _significand(a, spec), _significand(b, spec)
 
 
 def _quotient_to_midpoint(spec: PositSpec, rng: random.Random) -> Iterator[Row]:
@@ -166,8 +194,8 @@ def _tiny_product(spec: PositSpec, rng: random.Random) -> Iterator[Row]:
 HARD: dict[str, list[Callable[[PositSpec, random.Random], Iterator[Row]]]] = {
     "add": [_sum_to_midpoint, _half_unit, _cancel],
     "sub": [_differ(_sum_to_midpoint), _differ(_half_unit), _differ(_cancel)],
-    "mul": [_product_to_midpoint, _exact_tie],
-    "div": [_quotient_to_midpoint, _near_one],
+    "mul": [_product_to_midpoint, _exact_tie, _near_tie],
+    "div": [_quotient_to_midpoint, _near_one, _near_tie_quotient],
     "sqrt": [_root_to_midpoint],
     "fma": [_fused_to_midpoint, _fused_cancel, _sticky, _tiny_product],
 }

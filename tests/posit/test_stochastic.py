@@ -192,6 +192,17 @@ def test_any_split_gives_the_same(spec: PositSpec) -> None:
     assert (out == want).all()
 
 
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_every_nan_becomes_nar(width: int) -> None:
+    """Signalling ones too, and without a warning, which here is an error."""
+    mantissa = {16: 10, 32: 23, 64: 52}[width]
+    inf = ((1 << (width - 1 - mantissa)) - 1) << mantissa
+    words = np.array([inf, inf + 1, inf + (1 << (mantissa - 1)), inf + 5], f"u{width // 8}")
+    x = np.concatenate([words, words | words.dtype.type(1 << (width - 1))]).view(f"f{width // 8}")
+    assert (sr(x, bposit16, key=1) == bposit16.nar).all()
+    assert (posit.encode(x, bposit16) == bposit16.nar).all()
+
+
 def test_the_stream_wraps_at_its_end() -> None:
     x = np.full(6, 1 + 2.0**-9)
     got = sr(x, bposit16, key=4, start=_MASK - 2)

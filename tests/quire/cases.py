@@ -118,6 +118,24 @@ def negative_maxima(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
     return a, -a
 
 
+def there_and_back(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
+    """maxpos² again and again, one small product, and -maxpos² as often."""
+    half = np.full(k // 2, spec.maxpos_pattern, spec.storage)
+    one = np.array([spec.one], spec.storage)
+    low = np.array([rng.choice([1, -1, 3, -3])], spec.storage)
+    return np.concatenate([half, one, -half]), np.concatenate([half, low, half])
+
+
+def one_unit(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
+    """v2·v2 - v1·v3 with either sign: the lowest bit of all where f_min > 1; among what cancels."""
+    a, b = to_zero(spec, k, rng)
+    sign = rng.choice([1, -1])
+    return (
+        np.concatenate([[2 * sign], a, [-sign]]).astype(spec.storage),
+        np.concatenate([[2], b, [3]]).astype(spec.storage),
+    )
+
+
 def ends(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
     """Only values at both ends of the range, and zeros."""
     top = spec.maxpos_pattern
@@ -157,6 +175,8 @@ KINDS: dict[str, Callable[[PositSpec, int, np.random.Generator], Pair]] = {
     "negative": negative,
     "maxima": maxima,
     "negative maxima": negative_maxima,
+    "there and back": there_and_back,
+    "one unit": one_unit,
     "ends": ends,
     "smallest": smallest,
     "sparse": sparse,
@@ -173,8 +193,3 @@ def holding(whole: int, spec: PositSpec, layout: Layout | None = None) -> Quire:
     )
     data = quire._serial.pack(layout, limbs.astype(np.uint64), np.zeros(1, np.int32))
     return Quire.from_bytes(data)
-
-
-def one_unit(spec: PositSpec) -> Quire:
-    """A quire that holds one bit, that of the lowest weight."""
-    return holding(1, spec)

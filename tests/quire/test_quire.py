@@ -18,7 +18,7 @@ from quire import Layout, Quire
 
 from .. import oracle
 from ..formats import corners, every_spec, mixed
-from .cases import EXTREME, SPECS, holding, one_unit, total
+from .cases import EXTREME, SPECS, holding, total
 
 every = pytest.mark.parametrize("spec", SPECS + EXTREME, ids=str)
 
@@ -90,8 +90,8 @@ def test_rounding_beside_every_kind_of_boundary(spec: PositSpec) -> None:
 
 @every
 def test_rounding_saturates(spec: PositSpec) -> None:
-    assert one_unit(spec).round() == 1
-    assert one_unit(spec).negate().round() == -1
+    assert holding(1, spec).round() == 1
+    assert holding(1, spec).negate().round() == -1
     top = spec.maxpos_pattern
     for negate in (False, True):
         q = Quire(spec).fma(top, top).fma(top, top)
@@ -104,7 +104,7 @@ def test_carries_and_borrows_through_every_limb(spec: PositSpec) -> None:
     """All-ones limbs: 2^k - 1 + 1, -2^k - 1 + 1, and the like, at and beside limb edges."""
     layout = Layout.exact(spec)
     limit = 1 << (layout.width - 1)
-    unit = one_unit(spec)
+    unit = holding(1, spec)
     assert unit.value == Fraction(2) ** layout.lsb
     less = unit.copy().negate()
     for k in range(layout.width - 1):
@@ -125,7 +125,7 @@ def test_carries_and_borrows_through_every_limb(spec: PositSpec) -> None:
 def test_overflow_is_judged_at_the_width(spec: PositSpec) -> None:
     layout = Layout.exact(spec)
     limit = 1 << (layout.width - 1)
-    unit = one_unit(spec)
+    unit = holding(1, spec)
     assert holding(limit - 1, spec).value == (limit - 1) * Fraction(2) ** layout.lsb
     assert holding(limit - 1, spec).merge(unit).value is None
     assert holding(-limit, spec).value == -limit * Fraction(2) ** layout.lsb
