@@ -44,7 +44,8 @@ class Backend:
     @classmethod
     def of(cls, name: str, module: Any) -> Backend:
         """The functions of a module or object that names them as here."""
-        return cls(name, *(getattr(module, f) for f in ("encode", "decode", "convert", *ARITY)))
+        found = {f: getattr(module, f) for f in ("encode", "decode", "convert", *ARITY)}
+        return cls(name, **found)
 
     def __str__(self) -> str:
         return self.name

@@ -80,7 +80,7 @@ def boundaries(backend: Backend, spec: PositSpec, dtype: npt.DTypeLike) -> None:
     For narrow formats. Boundaries that are no float of ``dtype`` are left out; there must be some.
     """
     bodies = range(1, spec.maxpos_pattern)
-    kind = np.dtype(dtype).type
+    kind: Any = np.dtype(dtype).type
     with np.errstate(over="ignore", under="ignore"):
         exact = [oracle.boundary(k, spec) for k in bodies]
         # ldexp-free: float(Fraction) is exact where the comparison below says so

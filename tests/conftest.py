@@ -55,9 +55,9 @@ def _slice(config: pytest.Config) -> Slice:
 
 def pytest_configure(config: pytest.Config) -> None:
     # Without --full a commit gives the same verdict on every machine.
-    common = {"deadline": None, "database": None, "print_blob": True}
-    settings.register_profile("repeatable", max_examples=100, derandomize=True, **common)
-    settings.register_profile("search", max_examples=3000, **common)
+    common = settings(deadline=None, database=None, print_blob=True)
+    settings.register_profile("repeatable", common, max_examples=100, derandomize=True)
+    settings.register_profile("search", common, max_examples=3000)
     settings.load_profile("search" if _slice(config).of == 1 else "repeatable")
 
 

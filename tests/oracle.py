@@ -109,20 +109,22 @@ def expected(op: str, spec: PositSpec, *operands: Bits) -> Bits:
     shape = operands[0].shape
     flat = [x.reshape(-1).astype(np.int64) for x in operands]
     unit = _unit(spec)
-    a, b, c = ([_integers(spec)[x - spec.nar] for x in flat] + [None, None])[:3]
-    nar = np.logical_or.reduce([x == spec.nar for x in flat])
+    a, b, c, *_ = [_integers(spec)[x - spec.nar] for x in flat] * 3
+    nar: npt.NDArray[np.bool_] = np.logical_or.reduce([x == spec.nar for x in flat])
     if op in ("add", "sub"):
         exact = a + b if op == "add" else a - b
     elif op in ("mul", "fma"):
         exact = a * b if op == "mul" else a * b + (c << unit)
         unit *= 2
     elif op == "div":
-        nar |= b == 0
+        nar |= (b == 0).astype(bool)
         top, bottom = abs(a) << unit, abs(b) + (b == 0)
-        made = nearest(2 * (top // bottom) + (top % bottom != 0), (a < 0) ^ (b < 0), spec, unit)
+        made = nearest(
+            2 * (top // bottom) + (top % bottom != 0), ((a < 0) ^ (b < 0)).astype(bool), spec, unit
+        )
         return np.where(nar, spec.nar, made).astype(spec.storage).reshape(shape)
     elif op == "sqrt":
-        nar |= a < 0
+        nar |= (a < 0).astype(bool)
         square = abs(a) << unit
         root = np.frompyfunc(isqrt, 1, 1)(square)
         made = nearest(2 * root + (root * root != square), np.zeros(root.shape, bool), spec, unit)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import softposit
+import softposit  # type: ignore[import-untyped]
 
 from posit import PositSpec, standard
 

@@ -251,7 +251,7 @@ def drops_a_term(a: Bits, b: Bits, spec: PositSpec) -> Any:
 
 
 def rounds_on_the_way(a: Bits, b: Bits, spec: PositSpec) -> Any:
-    made = spec.storage.type(0)
+    made: Any = 0
     for x, y in zip(a, b, strict=True):
         made = posit.fma(x, y, made, spec)
     return made

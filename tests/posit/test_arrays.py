@@ -135,7 +135,8 @@ def test_scalars_give_scalars(op: str) -> None:
 
 def test_lists_and_python_integers() -> None:
     want = posit.add(np.array([1, 2, -3], np.int16), np.int16(7), bposit16)
-    for a in ([1, 2, -3], (1, 2, -3), [np.int16(1), 2, -3]):
+    many: list[Any] = [[1, 2, -3], (1, 2, -3), [np.int16(1), 2, -3]]
+    for a in many:
         got = posit.add(a, 7, bposit16)
         assert got.dtype == np.int16
         assert (got == want).all()
@@ -290,8 +291,8 @@ def refusals(spec: PositSpec) -> Iterator[tuple[str, Any, Any]]:
     for dtype in (np.int8, np.int16, np.int32, np.int64):
         if dtype != spec.storage:
             yield f"{dtype.__name__}", right.astype(dtype), TypeError
-    for dtype in (f"u{spec.storage.itemsize}", np.float64, np.float32, bool, complex, object):
-        yield str(dtype), right.astype(dtype), TypeError
+    for other in (f"u{spec.storage.itemsize}", "f8", "f4", "?", "c16", "O"):
+        yield other, right.astype(other), TypeError
     if spec.storage.itemsize > 1:
         yield "the other byte order", right.astype(spec.storage.newbyteorder()), TypeError
     yield "text", np.array(["1", "2", "3"]), TypeError
@@ -396,7 +397,7 @@ def test_a_bad_number_among_good_ones_writes_nothing() -> None:
 
 
 def test_subclasses_come_out_as_plain_arrays() -> None:
-    x = np.ma.masked_array([1, 2, 3], [0, 1, 0], np.int16)
+    x = np.ma.masked_array([1, 2, 3], [False, True, False], np.int16)
     got = posit.neg(x, bposit16)
     assert not isinstance(got, np.ma.MaskedArray)
     assert type(posit.neg(np.array([[1]], np.int16).view(np.matrix), bposit16)) is np.ndarray

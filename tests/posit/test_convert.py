@@ -133,6 +133,6 @@ def test_every_pattern_of_bposit32(backend: Backend, to_spec: PositSpec, part: S
 
 def test_scalars_and_shapes() -> None:
     assert posit.convert(0x4000, bposit16, bposit32) == 0x40000000
-    assert type(posit.convert(0x4000, bposit16, bposit8)) is np.int8
+    assert isinstance(posit.convert(0x4000, bposit16, bposit8), np.int8)
     assert posit.convert(np.zeros((2, 0, 3), np.int16), bposit16, bposit64).shape == (2, 0, 3)
     assert posit.convert(np.zeros((2, 3), np.int16).T, bposit16, bposit64).shape == (3, 2)

@@ -174,7 +174,7 @@ def test_arrays_of_text() -> None:
     assert posit.from_string(np.array([], str), bposit16).shape == (0,)
     assert posit.to_string(np.int16(0x4000), bposit16) == "1"
     assert isinstance(posit.to_string(0x4000, bposit16), str)
-    assert type(posit.from_string("1", bposit16)) is np.int16
+    assert isinstance(posit.from_string("1", bposit16), np.int16)
 
 
 @pytest.mark.parametrize("thing", [1.5, b"1", [1, 2], np.zeros(2)])

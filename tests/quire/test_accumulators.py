@@ -22,9 +22,7 @@ every = pytest.mark.parametrize("spec", SPECS + EXTREME, ids=str)
 def test_add_and_round(spec: PositSpec, shape: Any) -> None:
     rng = np.random.default_rng(spec.n)
     sums = Accumulators(shape, spec)
-    singles = np.empty(sums.shape, dtype=object)
-    for index in np.ndindex(sums.shape):
-        singles[index] = Quire(spec)
+    singles = {index: Quire(spec) for index in np.ndindex(sums.shape)}
     for _ in range(20):
         values = mixed(spec, sums.shape, rng)
         if rng.random() < 0.9:

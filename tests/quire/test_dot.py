@@ -52,7 +52,7 @@ def test_one_nar_anywhere(spec: PositSpec, k: int) -> None:
             pair = [a.copy(), b.copy()]
             pair[side][i] = spec.nar
             pair[1 - side][i] = 0  # not even 0 rescues it
-            assert quire.dot(*pair, spec) == spec.nar
+            assert quire.dot(pair[0], pair[1], spec) == spec.nar
         assert quire.sum(np.insert(a, i, spec.nar), spec) == spec.nar
 
 

@@ -168,21 +168,20 @@ def test_merging_with_oneself(spec: PositSpec) -> None:
 @pytest.mark.parametrize("operation", ["add", "sub", "fma", "fms", "merge"])
 def test_nar_is_absorbing(spec: PositSpec, operation: str) -> None:
     nar, one = spec.nar, spec.one
-    operands: list[tuple[Any, ...]] = {
-        "add": [(nar,)],
-        "sub": [(nar,)],
-        "merge": [(Quire(spec).add(nar),)],
-    }.get(operation, [(nar, one), (one, nar), (nar, nar), (nar, 0), (0, nar)])
-    for given_ in operands:
-        q = getattr(Quire(spec).add(one), operation)(*given_)
+    pairs: list[tuple[Any, ...]] = [(nar, one), (one, nar), (nar, nar), (nar, 0), (0, nar)]
+    if operation == "merge":
+        pairs = [(Quire(spec).add(nar),)]
+    elif operation in ("add", "sub"):
+        pairs = [(nar,)]
+    for operands in pairs:
+        q: Quire = getattr(Quire(spec).add(one), operation)(*operands)
         assert q.is_nar
         assert q.value is None
         for after in (
-            lambda q: q.add(one), lambda q: q.sub(nar), lambda q: q.fma(one, one),
-            lambda q: q.fms(nar, one), lambda q: q.negate(), lambda q: q.merge(Quire(spec)),
-            lambda q: q.copy(),
+            q.copy(), q.add(one), q.sub(nar), q.fma(one, one), q.fms(nar, one), q.negate(),
+            q.merge(Quire(spec)), q.merge(q),
         ):  # fmt: skip
-            q = after(q)
+            q = after
             assert q.is_nar
             assert q.value is None
             assert q.round() == nar

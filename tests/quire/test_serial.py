@@ -36,8 +36,8 @@ def test_reads_back(spec: PositSpec) -> None:
         data = q.to_bytes()
         for made in (
             Quire.from_bytes(data),
-            Quire.from_bytes(bytearray(data), spec, Layout.exact(spec)),
-            Quire.from_bytes(memoryview(data), spec=spec, layout="exact"),
+            Quire.from_bytes(data, spec, Layout.exact(spec)),
+            Quire.from_bytes(data, spec=spec, layout="exact"),
             *(pickle.loads(pickle.dumps(q, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)),
         ):
             assert made == q
