@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-BUILD  := pyproject.toml setup.py constraints.txt $(wildcard ctypes_src/*.[ch] ctypes_src/*.py)
+BUILD  := pyproject.toml setup.py constraints.txt $(wildcard ctypes_src/*.[ch] ctypes_src/*.py posit/_dtype/*.[ch])
 
 .PHONY: demo test slow lint sanitize bench clean
 .DELETE_ON_ERROR:

@@ -1,5 +1,30 @@
-"""Only what pyproject.toml cannot say: which cffi module to build."""
+"""What pyproject.toml cannot say: the C core, compiled once, and the two extensions that use it."""
 
-from setuptools import setup
+import sys
+from pathlib import Path
 
-setup(cffi_modules=["ctypes_src/build.py:ffi"])
+import numpy as np
+from setuptools import Extension, setup
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ctypes_src import build
+
+dtype = Extension(
+    "posit._dtype._ext",
+    sources=[
+        f"posit/_dtype/{name}.c"
+        for name in ("dtype", "arrfuncs", "order", "casts", "ufuncs", "matmul")
+    ],
+    depends=["posit/_dtype/dtype.h", *build.HEADERS],
+    include_dirs=["ctypes_src", np.get_include()],
+    library_dirs=[str(Path(np.get_include()).parent / "lib")],
+    libraries=["npymath", "m"],
+    extra_compile_args=build.FLAGS,
+    extra_link_args=build.LINK_FLAGS,
+)
+
+setup(
+    libraries=[build.LIBRARY],
+    cffi_modules=["ctypes_src/build.py:ffi"],
+    ext_modules=[dtype],
+)

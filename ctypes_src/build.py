@@ -13,8 +13,21 @@ import cffi
 
 HERE = Path(__file__).resolve().parent
 SOURCES = ("elementwise.c", "cast.c", "parts.c", "quire.c", "reduce.c")
+HEADERS = [f"ctypes_src/{path.name}" for path in sorted(HERE.glob("*.h"))]
 # Exactness depends on the first flag; the next two let square roots and selections vectorise.
 FLAGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-O3", "-std=c11"]
+FLAGS += os.environ.get("BPOSIT_CFLAGS", "").split()
+LINK_FLAGS = os.environ.get("BPOSIT_LDFLAGS", "").split()
+# The core is compiled once, to a static library that every extension links.
+LIBRARY = (
+    "bposit_core",
+    {
+        "sources": [f"ctypes_src/{name}" for name in SOURCES],
+        "obj_deps": {"": HEADERS},
+        "include_dirs": ["ctypes_src"],
+        "cflags": [*FLAGS, "-fPIC"],
+    },
+)
 
 
 def declarations() -> str:
@@ -29,10 +42,9 @@ ffi.cdef(declarations())
 ffi.set_source(
     "posit._core",
     '#include "bposit.h"',
-    sources=[os.path.join("ctypes_src", name) for name in SOURCES],
     include_dirs=["ctypes_src"],
-    depends=[os.path.join("ctypes_src", p.name) for p in HERE.glob("*.h")],
-    extra_compile_args=FLAGS + os.environ.get("BPOSIT_CFLAGS", "").split(),
-    extra_link_args=os.environ.get("BPOSIT_LDFLAGS", "").split(),
-    libraries=["m"],
+    depends=HEADERS,
+    extra_compile_args=FLAGS,
+    extra_link_args=LINK_FLAGS,
+    libraries=["m"],  # and the core: setuptools adds the project's own libraries to every extension
 )

@@ -10,14 +10,20 @@ computed exactly and rounded once. Neither torch nor numba is imported.
 """
 
 from . import reference
+from ._dtype import bits, dtype, view
 from .arithmetic import abs, add, div, fma, mul, neg, sqrt, sub
 from .codec import convert, decode, encode, from_fraction, from_string, to_fraction, to_string
+from .reductions import dot, einsum, mean, median, std, sum, var
+from .scalar import NaR, Posit
 from .spec import PositSpec, bposit8, bposit16, bposit32, bposit64, standard
 
 __all__ = [
+    "NaR",
+    "Posit",
     "PositSpec",
     "abs",
     "add",
+    "bits",
     "bposit8",
     "bposit16",
     "bposit32",
@@ -25,16 +31,25 @@ __all__ = [
     "convert",
     "decode",
     "div",
+    "dot",
+    "dtype",
+    "einsum",
     "encode",
     "fma",
     "from_fraction",
     "from_string",
+    "mean",
+    "median",
     "mul",
     "neg",
     "reference",
     "sqrt",
     "standard",
+    "std",
     "sub",
+    "sum",
     "to_fraction",
     "to_string",
+    "var",
+    "view",
 ]

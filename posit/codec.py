@@ -30,7 +30,7 @@ _EXACT_INT = 1 << 53  # below it every integer is a float64
 
 
 def encode(
-    x: npt.ArrayLike,
+    x: npt.ArrayLike | Fraction | Decimal | np.generic,
     spec: PositSpec,
     *,
     rounding: Literal["nearest", "stochastic"] = "nearest",
@@ -104,7 +104,7 @@ def encode(
     return launch(lambda *a: function(s, *a), (source,), storage, out)
 
 
-def _numbers(x: npt.ArrayLike) -> npt.NDArray[Any]:
+def _numbers(x: Any) -> npt.NDArray[Any]:
     """x as float32, float64, int64, uint64 or object, with the same values."""
     if isinstance(x, (bool, np.bool_)):
         raise TypeError("encode: booleans are not numbers here; use .astype(int)")

@@ -1,0 +1,157 @@
+"""Posits as a NumPy dtype: ``posit.dtype(16, 6, 5)``.
+
+The extension module does the work; here it meets the Python side once: the scalar class, numbers
+and text in both directions, and the functions behind the ufuncs that C has no loop for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import codec, reference
+from .._arrays import Patterns, patterns
+from ..scalar import Posit
+from ..spec import PositSpec
+from . import _ext as _ext
+
+__all__ = ["bits", "dtype", "view"]
+
+
+def _to_bits(value: Any, spec: PositSpec) -> int:
+    """Any number or text as a pattern of ``spec``, rounded once."""
+    if isinstance(value, Posit):
+        return value.bits if value.spec == spec else int(value.astype(spec).bits)
+    if isinstance(value, (bool, np.bool_)):
+        return spec.one if value else 0
+    if isinstance(value, bytes):
+        value = value.decode("ascii")
+    if isinstance(value, str):
+        return reference.from_string(value, spec)
+    if isinstance(value, (complex, np.complexfloating)):
+        raise TypeError(f"cannot store the complex number {value!r} as a posit; take .real first")
+    return int(codec.encode(value, spec))
+
+
+def _to_number(value: Any) -> tuple[int, int, int]:
+    """Any number or text as (sig, scale, kind): rounded to odd at 64 bits; see dtype.h."""
+    exact = _exact(value)
+    if exact is None:
+        return 0, 0, 2
+    size = abs(exact)
+    if size == 0:
+        return 0, 0, 0
+    scale = size.numerator.bit_length() - size.denominator.bit_length()
+    scale -= size < Fraction(2) ** scale
+    scaled = size * Fraction(2) ** (63 - scale)
+    sig = scaled.numerator // scaled.denominator
+    sig |= sig != scaled
+    scale = min(max(scale, -(1 << 20)), 1 << 20)  # every format saturates long before
+    return sig, scale, int(exact < 0)
+
+
+def _exact(value: Any) -> Fraction | None:
+    """The exact value of any number or text, None for NaR."""
+    if isinstance(value, Posit):
+        return None if value.is_nar else value.as_fraction()
+    if isinstance(value, (bool, np.bool_)):
+        return Fraction(int(value))
+    if isinstance(value, (str, bytes)):
+        return reference.parse(value.decode("ascii") if isinstance(value, bytes) else value)
+    exact = codec.exact(value)
+    return None if isinstance(exact, float) and not math.isfinite(exact) else Fraction(exact)
+
+
+def _arange(first: int, second: int, spec: PositSpec, out: Patterns) -> None:
+    """out[i] = first + i·(second - first), each rounded once; out[0] and out[1] are given."""
+    start, next_ = reference.decode(first, spec), reference.decode(second, spec)
+    if start is None or next_ is None:
+        out[2:] = spec.nar
+        return
+    step = next_ - start
+    out[2:] = [reference.encode(start + i * step, spec) for i in range(2, out.size)]
+
+
+@cache
+def _function(name: str) -> Callable[..., None]:
+    """The function behind the ufunc ``name``: called as f(*inputs, spec, *outputs)."""
+    if name == "arange":
+        return _arange
+    from .. import functions
+
+    if name == "divmod":
+
+        def both(a: Patterns, b: Patterns, spec: PositSpec, q: Patterns, r: Patterns) -> None:
+            quotient = functions.floor_divide(a, b, spec)
+            functions.remainder(a, b, spec, out=r)
+            q[...] = quotient
+
+        return both
+    function = getattr(functions, _NAMES.get(name, name))
+
+    def call(*operands: Any) -> None:
+        function(*operands[:-1], out=operands[-1])
+
+    return call
+
+
+_NAMES = {  # NumPy's name -> ours, where they differ
+    "rint": "nearest_int",
+    "expm1": "exp_minus_1",
+    "log1p": "log_plus_1",
+    "arcsin": "arc_sin",
+    "arccos": "arc_cos",
+    "arctan": "arc_tan",
+    "arctan2": "arc_tan_2",
+    "sinh": "sin_h",
+    "cosh": "cos_h",
+    "tanh": "tan_h",
+    "arcsinh": "arc_sin_h",
+    "arccosh": "arc_cos_h",
+    "arctanh": "arc_tan_h",
+    "power": "pow",
+    "float_power": "pow",
+}
+
+_ext.setup(Posit, Posit.from_bits, _to_bits, _to_number, reference.to_string, _function)
+
+
+@cache
+def _dtype_of(spec: PositSpec) -> np.dtype[Any]:
+    made: np.dtype[Any] = _ext.PositDType(spec)
+    return made
+
+
+def dtype(n: int | str | PositSpec, rs: int | None = None, es: int | None = None) -> np.dtype[Any]:
+    """The NumPy dtype of a posit format: ``dtype(16, 6, 5)``, ``dtype(spec)`` or ``dtype(name)``.
+
+    Raises TypeError or ValueError as :class:`posit.PositSpec` does.
+    """
+    if isinstance(n, (PositSpec, str)):
+        if rs is not None or es is not None:
+            raise TypeError("dtype takes either a format or n, rs, es")
+        return _dtype_of(PositSpec.parse(n))
+    if rs is None or es is None:
+        raise TypeError("dtype needs n, rs and es (or a PositSpec, or a name)")
+    return _dtype_of(PositSpec(n, rs, es))
+
+
+def bits(a: npt.NDArray[Any]) -> Patterns:
+    """The patterns of a posit array as signed integers: a view, no copy."""
+    if isinstance(a, Posit):
+        return a.spec.storage.type(a.bits)
+    spec = getattr(getattr(a, "dtype", None), "spec", None)
+    if spec is None:
+        raise TypeError(f"bits: expected a posit array, got {type(a).__name__} of {a.dtype}")
+    return a.view(spec.storage)
+
+
+def view(bits: npt.ArrayLike, spec: PositSpec) -> npt.NDArray[Any]:
+    """Patterns as a posit array: a view, no copy. Raises as :mod:`posit.arithmetic` does."""
+    return patterns(bits, spec).view(_dtype_of(spec))

@@ -1,0 +1,5 @@
+from typing import Any
+
+PositDType: Any
+
+def setup(*helpers: Any) -> None: ...
