@@ -74,7 +74,7 @@ class _Lifted:
         return np.array(made, to_spec.storage).reshape(bits.shape)
 
     def __getattr__(self, op: str) -> Function:
-        scalar = getattr(reference, op, None) or {"neg": _neg, "abs": _abs}[op]
+        scalar: Function = getattr(reference, op, None) or {"neg": _neg, "abs": _abs}[op]
 
         def lifted(*args: Any) -> npt.NDArray[Any]:
             spec = args[-1]

@@ -22,6 +22,7 @@ from quire import Quire
 
 from . import checks, hard, oracle
 from .backends import ARITY, CORE
+from .conftest import SLICES, Slice
 from .quire.cases import KINDS, dot_is_exact
 
 Bits = npt.NDArray[np.signedinteger[Any]]
@@ -240,6 +241,15 @@ def test_wrong_arrays_are_caught(wrong: Callable[..., Any]) -> None:
     p = oracle.all_patterns(bposit8)
     with pytest.raises(AssertionError):
         checks.table(replace(CORE, add=wrong), "add", bposit8, p[:, np.newaxis], p)
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 1000])
+def test_slices_make_up_a_sweep(size: int) -> None:
+    """Every element is in one slice of every 64, and only in one."""
+    slices = [Slice(i, SLICES) for i in range(SLICES)]
+    assert sorted(i for part in slices for i in part.range(size)) == list(range(size))
+    assert sorted(i for part in slices for i in part.take(range(size))) == list(range(size))
+    assert Slice(0, 1).range(size) == range(size)
 
 
 # ---- accumulators

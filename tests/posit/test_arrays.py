@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,23 @@ def test_scalars_give_scalars(op: str) -> None:
     out = np.array(0, np.int16)
     assert call(op, bposit16, *[5] * ARITY[op], out=out) is out
     assert out == got
+
+
+@pytest.mark.parametrize("spec", STORAGES, ids=str)
+def test_many_threads_at_once(spec: PositSpec) -> None:
+    """The core has no state; the interpreter lock is released meanwhile."""
+    rng = np.random.default_rng(8)
+    rows = mixed(spec, (12, 3, 20_000), rng)
+    want = [call(op, spec, *row[:arity]) for row in rows for op, arity in ARITY.items()]
+    out = np.empty((len(want), 20_000), spec.storage)
+
+    def work(i: int) -> None:
+        op, arity = [*ARITY.items()][i % len(ARITY)]
+        call(op, spec, *rows[i // len(ARITY)][:arity], out=out[i])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(len(want))))
+    assert (out == want).all()
 
 
 def test_lists_and_python_integers() -> None:

@@ -40,7 +40,7 @@ def spelt_out(pattern: int, spec: PositSpec) -> Fraction | None:
     r = m - 1 if fields["run"][0] == "1" else -m
     e = int(fields["e"].ljust(es, "0") or "0", 2)
     f = Fraction(int(fields["f"] or "0", 2), 2 ** len(fields["f"]))
-    scale = Fraction(2) ** (r * 2**es + e)
+    scale: Fraction = Fraction(2) ** (r * 2**es + e)
     return (1 + f) * scale
 
 
