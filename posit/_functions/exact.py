@@ -61,11 +61,10 @@ def _numbers(bits: Patterns, spec: PositSpec, gmpy2: Any) -> list[Any]:
     packed = np.ascontiguousarray(bits)
     sig, scale = np.empty(bits.size, np.uint64), np.empty(bits.size, np.int64)
     lib.bp_to_parts(core_spec(spec), bits.size, pointer(packed), *_pointers(sig, scale))
-    sizes = [
-        gmpy2.set_exp(gmpy2.mpfr(s, 64), e + 1) if s else gmpy2.mpfr(0)
-        for s, e in zip(sig.tolist(), scale.tolist(), strict=True)
+    return [
+        gmpy2.set_exp(gmpy2.mpfr(-s if p < 0 else s, 64), e + 1) if s else gmpy2.mpfr(0)
+        for p, s, e in zip(packed.tolist(), sig.tolist(), scale.tolist(), strict=True)
     ]
-    return [-x if p < 0 else x for x, p in zip(sizes, packed.tolist(), strict=True)]
 
 
 def _pointers(sig: npt.NDArray[np.uint64], scale: npt.NDArray[np.int64]) -> tuple[Any, Any]:
