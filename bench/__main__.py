@@ -23,6 +23,7 @@ class Suite(StrEnum):
     arithmetic = "arithmetic"
     dot = "dot"
     matmul = "matmul"
+    dtype = "dtype"
 
 
 def run(

@@ -167,13 +167,31 @@ BP_INLINE uint64_t bp_isqrt128(bp_u128 x) {
     return (uint64_t)root;
 }
 
+/* floor(sqrt(x)) for 2^62 <= x < 2^64: the float64 root, at most 2^32, is within 1. */
+BP_INLINE uint64_t bp_isqrt64(uint64_t x) {
+    uint64_t root = (uint64_t)sqrt((double)x);
+    root = root > 0xffffffffu ? 0xffffffffu : root;
+    root -= root * root > x;
+    return root +
+           ((root + 1) * (root + 1) - 1 < x); /* in 64 bits: 2^64 - 1 where root + 1 = 2^32 */
+}
+
+/* Half of an even scale leaves a radicand in [1, 4). A root of 32 bits is enough for the at most
+ * 30 significand bits of n <= 32, and 64 bits for any: the remainder is the sticky bit. */
 BP_INLINE int64_t bp_sqrt(int64_t p, bp_spec s) {
-    if (p <= 0) return p == 0 ? 0 : bp_nar(s);
-    bp_num64 u = bp_unpack64((uint64_t)p, s);
-    int64_t half = u.scale >> 1;
-    bp_u128 x = (bp_u128)u.sig << (63 + (u.scale & 1)); /* (value / 4^half) * 2^126 */
-    uint64_t root = bp_isqrt128(x);
-    return (int64_t)bp_pack64(half, root, (bp_u128)root * root != x, s);
+    bp_num64 u = bp_unpack64(bp_body64(p), s);
+    int64_t half = u.scale >> 1, odd = u.scale & 1, body;
+    if (s.n <= 32) {
+        uint64_t sig = u.sig | 1ull << 63, x = odd ? sig : sig >> 1;
+        uint64_t root = bp_isqrt64(x);
+        body = (int64_t)bp_pack64(half, root << 32, root * root ^ x, s);
+    } else {
+        bp_u128 x = (bp_u128)(u.sig | 1ull << 63) << (63 + odd); /* (value / 4^half) * 2^126 */
+        uint64_t root = bp_isqrt128(x);
+        body = (int64_t)bp_pack64(half, root, (bp_u128)root * root != x, s);
+    }
+    body = p == 0 ? 0 : body;
+    return p < 0 ? bp_nar(s) : body;
 }
 
 /* ---- IEEE floats ------------------------------------------------------------------------- */

@@ -42,6 +42,11 @@ BP_INLINE void compare(const int op, const int size, size_t n, const void *a, co
 BP_INLINE void compare_all(const int op, const int size, size_t count, char *const *data,
                            const npy_intp *strides) {
     bp_buffer ra, rb, ro;
+    if (bp_direct(data[0], strides[0], size) && bp_direct(data[1], strides[1], size) &&
+        strides[2] == 1) {
+        compare(op, size, count, data[0], data[1], (npy_bool *)data[2]);
+        return;
+    }
     for (size_t i = 0; i < count; i += BP_BLOCK) {
         size_t n = bp_step(count, i);
         void *to = bp_target(data[2], strides[2], i, 1, &ro);
