@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import floats, reals
+from . import floats, floats_more, reals
 from .floats import exactly, relative
 from .reals import log_plus_1, near_log_plus_1, over_pi, via
 from .row import Row
@@ -98,41 +98,41 @@ _TABLE = [
     Row("hypot", "√(a² + b²)", relative(np.hypot), via("hypot"), operands=("a", "b")),
     Row(
         "pow", "a to the power b",
-        floats.power, reals.power, operands=("a", "b"),
+        floats_more.power, reals.power, operands=("a", "b"),
         note="NaR for a = 0 with b <= 0, and for a < 0 unless b is an integer.",
     ),
     Row(
         "arc_tan2", "Angle of the point (x, y) from the x axis, in (-π, π]",
-        floats.arc_tan2, reals.arc_tan2, operands=("y", "x"),
+        floats_more.arc_tan2, reals.arc_tan2, operands=("y", "x"),
         note="NaR at the origin. The ordinate comes first, as in NumPy; in arcTan2 second.",
     ),
     Row(
         "arc_tan2_pi", "Angle of the point (x, y) from the x axis over π, in (-1, 1]",
-        floats.arc_tan2_pi, reals.arc_tan2_pi, over_pi("atan2"), operands=("y", "x"),
+        floats_more.arc_tan2_pi, reals.arc_tan2_pi, over_pi("atan2"), operands=("y", "x"),
         note="NaR at the origin. The ordinate comes first, as in NumPy; in arcTan2Pi second.",
     ),
     Row(
         "f_mm", "a · b · c",
-        floats.product3, reals.product3, operands=("a", "b", "c"), span=3,
+        floats_more.product3, reals.product3, operands=("a", "b", "c"), span=3,
     ),
     Row(
         "floor_divide", "Largest integer <= a/b",
-        floats.floor_divide, reals.floor_divide, operands=("a", "b"), span=2,
+        floats_more.floor_divide, reals.floor_divide, operands=("a", "b"), span=2,
         note="NaR for b = 0.",
     ),
     Row(
         "remainder", "a - b·floor(a/b), with the sign of b",
-        floats.remainder, reals.remainder, operands=("a", "b"),
+        floats_more.remainder, reals.remainder, operands=("a", "b"),
         note="NaR for b = 0.",
     ),
     Row(
         "compound", "(1 + x)^k for integers k",
-        floats.compound, reals.compound, reals.near_compound, integer="k",
+        floats_more.compound, reals.compound, reals.near_compound, integer="k",
         note="1 for k = 0, also at x = -1; NaR at x = -1 for k < 0.",
     ),
     Row(
         "root_n", "k-th root of x for integers k",
-        floats.root_n, reals.root_n, reals.near_root_n, integer="k",
+        floats_more.root_n, reals.root_n, reals.near_root_n, integer="k",
         note="Negative k: the reciprocal. NaR for k = 0, for x = 0 with k < 0, and for x < 0 with"
         " k even.",
     ),
