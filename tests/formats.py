@@ -10,7 +10,17 @@ import numpy.typing as npt
 
 from posit import PositSpec, bposit8, bposit16, bposit32, bposit64, standard
 
-__all__ = ["EIGHT", "SIXTEEN", "TINY", "WIDE", "corners", "every_spec", "mixed", "stratified"]
+__all__ = [
+    "EDGES",
+    "EIGHT",
+    "SIXTEEN",
+    "TINY",
+    "WIDE",
+    "corners",
+    "every_spec",
+    "mixed",
+    "stratified",
+]
 
 Bits = npt.NDArray[np.signedinteger[Any]]
 
@@ -21,7 +31,17 @@ TINY = [
     PositSpec(7, 3, 8),
 ]  # fmt: skip
 SIXTEEN = [bposit16, standard(16), PositSpec(13, 6, 5), PositSpec(16, 15, 1)]
+EDGES = [
+    PositSpec(60, 6, 5), PositSpec(61, 6, 5),  # 53 significand bits and 54
+    PositSpec(12, 4, 8), PositSpec(40, 32, 5),  # reach 1024: minpos is and is not a normal float64
+    PositSpec(16, 4, 5), PositSpec(31, 8, 4),  # reach 128, just beyond float32's
+    PositSpec(16, 5, 5), PositSpec(24, 10, 4),  # reach 160, just beyond float32's subnormals
+    PositSpec(31, 16, 4), PositSpec(28, 2, 8),  # reach 256 and 512
+    PositSpec(33, 5, 0), PositSpec(34, 5, 0),  # products of 62 bits and 64
+]  # fmt: skip
+"""Formats on both sides of where an implementation may change its route."""
 WIDE = [
+    *EDGES,
     PositSpec(20, 6, 5), PositSpec(24, 6, 5), PositSpec(24, 3, 0), bposit32, standard(32),
     PositSpec(33, 6, 5), PositSpec(34, 6, 5), PositSpec(33, 32, 0), PositSpec(40, 6, 5),
     PositSpec(48, 20, 7), bposit64, standard(64), PositSpec(17, 16, 8), PositSpec(31, 30, 7),

@@ -14,7 +14,7 @@ import quire
 from posit import PositSpec, bposit8, bposit16, bposit32, bposit64, reference, standard
 from quire import Layout, Quire
 
-from ..formats import mixed
+from ..formats import EDGES, mixed
 
 __all__ = ["EXTREME", "KINDS", "SIZES", "SPECS", "dot_is_exact", "exact_dot", "holding", "total"]
 
@@ -28,7 +28,7 @@ SPECS = [
 EXTREME = [
     PositSpec(3, 2, 0), PositSpec(3, 2, 8), PositSpec(5, 3, 1), PositSpec(17, 16, 8),
     PositSpec(64, 16, 8), PositSpec(64, 63, 0), PositSpec(64, 63, 6), PositSpec(64, 2, 0),
-    PositSpec(34, 4, 3), PositSpec(33, 32, 0),
+    PositSpec(34, 4, 3), PositSpec(33, 32, 0), *EDGES,
 ]  # fmt: skip
 SIZES = [0, 1, 2, 511, 512, 513, 1024, 1025]
 """Lengths on both sides of the blocks in which the core works."""
