@@ -168,14 +168,14 @@ def reciprocal(bits: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = N
 
 
 STANDARD: dict[str, Callable[..., Any]] = {
-    # 5.2, 5.3, 5.4: basic functions, neighbours, comparisons
+    # basic functions, neighbours, comparisons
     "negate": negate, "abs": abs, "sign": sign,
     "nearestInt": nearest_int, "ceil": ceil, "floor": floor,
     "next": next, "prior": prior,
     "compareEqual": compare_equal, "compareNotEqual": compare_not_equal,
     "compareGreater": compare_greater, "compareGreaterEqual": compare_greater_equal,
     "compareLess": compare_less, "compareLessEqual": compare_less_equal,
-    # 5.5: arithmetic and elementary functions
+    # arithmetic and elementary functions
     "addition": add, "subtraction": sub, "multiplication": mul, "division": div,
     "sqrt": sqrt, "rSqrt": r_sqrt,
     "exp": exp, "expMinus1": exp_minus_1, "exp2": exp2, "exp2Minus1": exp2_minus_1,

@@ -31,7 +31,7 @@ Compared = npt.NDArray[np.bool_]
 
 
 def sign(bits: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
-    """Patterns of -1, 0 or 1; NaR for NaR (Posit Standard, 5.2)."""
+    """Patterns of -1, 0 or 1; NaR for NaR."""
     x = patterns(bits, spec)
     made = np.sign(x) * spec.storage.type(spec.one)
     return deliver(np.asarray(np.where(x == spec.nar, x, made)), out)
@@ -91,7 +91,7 @@ def _nar_if_any(made: Patterns, x: Patterns, y: Patterns, spec: PositSpec) -> Pa
 
 
 class Comparison(Protocol):
-    """The type of comparisons (Posit Standard, 5.4): patterns compare as the integers they are."""
+    """The type of comparisons: patterns compare as the integers they are."""
 
     def __call__(
         self, a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Compared | None = None
