@@ -36,7 +36,7 @@ EDGES = [
     PositSpec(12, 4, 8), PositSpec(40, 32, 5),  # reach 1024: minpos is and is not a normal float64
     PositSpec(16, 4, 5), PositSpec(31, 8, 4),  # reach 128, just beyond float32's
     PositSpec(16, 5, 5), PositSpec(24, 10, 4),  # reach 160, just beyond float32's subnormals
-    PositSpec(31, 16, 4), PositSpec(28, 2, 8),  # reach 256 and 512
+    PositSpec(28, 16, 4), PositSpec(28, 2, 8),  # reach 256 and 512
     PositSpec(33, 5, 0), PositSpec(34, 5, 0),  # products of 62 bits and 64
 ]  # fmt: skip
 """Formats on both sides of where an implementation may change its route."""
