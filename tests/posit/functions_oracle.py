@@ -204,12 +204,13 @@ def edge(body: int, spec: PositSpec) -> Real:
 
 
 def enclosed(name: str, operands: Sequence[Real], bits: int = BITS) -> Real:
-    """The function with relative error below 2^(SURE - BITS - …): ``bits`` and what it cancels."""
+    """The function with relative error below 2^(BITS - SURE - bits)."""
     formula, more = FORMULAS[name]
     extra = max(
         more(gmpy2.get_exp(x)) if isinstance(x, type(mpfr(0))) and x else 0 for x in operands
     )
-    return formula(context(bits + extra), *operands)
+    with context(bits + extra) as m:  # gmpy2 2.2 divides in the current one
+        return formula(m, *operands)
 
 
 def judge(name: str, spec: PositSpec, operands: Sequence[Any], got: Any) -> None:
