@@ -150,6 +150,30 @@ def _limits(spec: PositSpec) -> Limits:
     )
 
 
+def constant(spec: PositSpec, which: int) -> int | None:
+    """What the slot ``NPY_DT_get_constant`` of the dtype answers: a pattern, or a whole number.
+
+    None where NumPy asks for something that posits do not have.
+    """
+    limits = _limits(spec)
+    whole = 1 << 16
+    return {
+        1: 0,
+        2: spec.one,
+        4: spec.maxpos_pattern,
+        5: -spec.maxpos_pattern,
+        8: spec.nar,
+        9: reference.encode(Fraction(2), spec),
+        10: limits.eps.bits,
+        11: 1,
+        12: 1,
+        whole: limits.nmant,
+        whole + 1: limits.minexp,
+        whole + 2: limits.maxexp,
+        whole + 3: limits.precision,
+    }.get(which)
+
+
 def _floor_log2(x: Fraction) -> int:
     scale = x.numerator.bit_length() - x.denominator.bit_length()
     return scale - (x < Fraction(2) ** scale)

@@ -6,7 +6,6 @@ and text in both directions, and the functions behind the ufuncs that C has no l
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
@@ -64,8 +63,7 @@ def _exact(value: Any) -> Fraction | None:
         return Fraction(int(value))
     if isinstance(value, (str, bytes)):
         return reference.parse(value.decode("ascii") if isinstance(value, bytes) else value)
-    exact = codec.exact(value)
-    return None if isinstance(exact, float) and not math.isfinite(exact) else Fraction(exact)
+    return reference.exact(value)
 
 
 def _arange(first: int, second: int, spec: PositSpec, out: Patterns) -> None:
@@ -83,6 +81,10 @@ def _function(name: str) -> Callable[..., None]:
     """The function behind the ufunc ``name``: called as f(*inputs, spec, *outputs)."""
     if name == "arange":
         return _arange
+    if name == "constant":
+        from ..limits import constant
+
+        return constant
     from .. import functions
 
     if name == "divmod":

@@ -137,6 +137,7 @@ static PyType_Slot slots[] = {
      * public name in NumPy 2, but are filled as the others are. */
     {3 + _NPY_DT_ARRFUNCS_OFFSET, bp_copyswapn},
     {4 + _NPY_DT_ARRFUNCS_OFFSET, bp_copyswap},
+    {0, NULL}, /* get_constant, where NumPy knows it */
     {0, NULL},
 };
 
@@ -222,6 +223,10 @@ static PyObject *setup(PyObject *module, PyObject *args) {
         .typeobj = (PyTypeObject *)scalar,
         .slots = slots,
     };
+#ifdef NPY_DT_get_constant
+    if (PyArray_GetNDArrayCFeatureVersion() >= NPY_2_4_API_VERSION)
+        slots[sizeof slots / sizeof *slots - 2] = (PyType_Slot){NPY_DT_get_constant, bp_constant};
+#endif
     ((PyObject *)&PositDType)->ob_type = &PyArrayDTypeMeta_Type;
     ((PyTypeObject *)&PositDType)->tp_base = &PyArrayDescr_Type;
     if (PyType_Ready((PyTypeObject *)&PositDType) < 0) return NULL;

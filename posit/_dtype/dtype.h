@@ -90,6 +90,7 @@ static inline int bp_typenum(bp_spec s) {
     }
 }
 
+int bp_constant(PyArray_Descr *d, int id, void *to); /* constants.c */
 int bp_setitem(PositDescr *d, PyObject *value, char *p);
 PyObject *bp_getitem(PositDescr *d, char *p);
 PositDescr *bp_common(PositDescr *a, PositDescr *b);
