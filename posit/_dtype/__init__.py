@@ -77,7 +77,7 @@ def _arange(first: int, second: int, spec: PositSpec, out: Patterns) -> None:
 
 
 @cache
-def _function(name: str) -> Callable[..., None]:
+def _function(name: str) -> Callable[..., Any]:
     """The function behind the ufunc ``name``: called as f(*inputs, spec, *outputs)."""
     if name == "arange":
         return _arange

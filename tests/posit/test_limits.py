@@ -10,7 +10,7 @@ import pytest
 
 import posit
 from posit import Posit, PositSpec, bposit8, bposit16, bposit32, bposit64, reference, standard
-from posit.limits import finfo
+from posit.limits import constant, finfo
 
 from ..formats import EIGHT, SIXTEEN, TINY, WIDE, every_spec
 
@@ -113,7 +113,25 @@ def test_what_is_printed() -> None:
         assert part in text
 
 
-def test_numpy_itself_refuses() -> None:
-    """If this fails, NumPy has learnt it: say so in docs/numpy.md."""
-    with pytest.raises(ValueError, match="not inexact"):
-        np.finfo(posit.dtype(bposit16))
+@pytest.mark.parametrize("spec", [*NAMED, PositSpec(13, 6, 5)], ids=str)
+def test_np_finfo_where_numpy_asks_the_dtype(spec: PositSpec) -> None:
+    if np.lib.NumpyVersion(np.__version__) < "2.5.1":
+        with pytest.raises(ValueError, match="not inexact"):
+            np.finfo(posit.dtype(spec))
+        return
+    theirs, ours = np.finfo(posit.dtype(spec)), finfo(spec)
+    for name in ("max", "min", "eps", "tiny", "smallest_subnormal", "epsneg", "nmant", "minexp",
+                 "maxexp", "precision", "machep", "negep", "dtype"):  # fmt: skip
+        assert getattr(theirs, name) == getattr(ours, name), name
+
+
+def test_what_the_dtype_answers() -> None:
+    """The IDs are those of NumPy's dtype_api.h; what posits do not have is not made up."""
+    spec = bposit16
+    one, whole = finfo(spec), 1 << 16
+    asked = {i: constant(spec, i) for i in (*range(14), *range(whole, whole + 5))}
+    assert asked == {
+        0: None, 1: 0, 2: spec.one, 3: None, 4: spec.maxpos_pattern, 5: -spec.maxpos_pattern,
+        6: None, 7: None, 8: spec.nar, 9: 0x4100, 10: one.eps.bits, 11: 1, 12: 1, 13: None,
+        whole: 8, whole + 1: -192, whole + 2: 192, whole + 3: 2, whole + 4: None,
+    }  # fmt: skip
