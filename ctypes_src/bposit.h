@@ -86,6 +86,10 @@ void bp_quire_sum(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t
                   const void *a, ptrdiff_t sa);
 void bp_quire_dot(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
                   const void *a, ptrdiff_t sa, const void *b, ptrdiff_t sb);
+/* out[i] = round(sum over k of a[i,k]*b[i,k]) for `rows` rows of `count` terms, contiguous: one
+ * quire a row, with no state to keep. Terms lie ka and kb bytes apart, rows ra and rb. */
+void bp_dots(bp_spec s, bp_layout l, size_t rows, size_t count, const void *a, ptrdiff_t ra,
+             ptrdiff_t ka, const void *b, ptrdiff_t rb, ptrdiff_t kb, void *out);
 /* many[rows*cols quires of l.limbs limbs, row-major] += A * B for rows of A (inner apart by
  * stride ka, rows by ra) and columns of B (kb, cb); flags has rows*cols entries. */
 void bp_quires_matmul(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t rows,

@@ -210,7 +210,7 @@ BP_INLINE int32_t bp_encode32_f32(float x, bp_spec s) { /* n <= 32 */
     uint32_t sign = bp_sign32((int32_t)bits);
     int32_t fixed = (int32_t)mag - (127 << 23);
     if (bp_reach(s) > 126) { /* subnormals do not all saturate: normalise m * 2^-149 */
-        int32_t tiny = (int32_t)bp_bits_f32((float)(int32_t)mag) - ((127 + 149) << 23);
+        int32_t tiny = (int32_t)(bp_bits_f32((float)(int32_t)mag) - ((127u + 149u) << 23));
         fixed = mag < 0x00800000u ? tiny : fixed;
     }
     int32_t r = fixed >> (23 + s.es);

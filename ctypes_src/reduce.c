@@ -164,6 +164,25 @@ BP_CLONES void bp_quire_dot(bp_spec s, bp_layout l, uint64_t *limb, int32_t *fla
     BP_WITH_SPEC(s, bp_dot(S, l, limb, flags, count, a, sa, b, sb));
 }
 
+BP_INLINE void bp_dot_rows(const bp_spec s, bp_layout l, size_t rows, size_t count, const void *a,
+                           ptrdiff_t ra, ptrdiff_t ka, const void *b, ptrdiff_t rb, ptrdiff_t kb,
+                           void *out) {
+    uint64_t limb[BP_MAX_LIMBS];
+    for (size_t i = 0; i < rows; i++) {
+        int32_t flags = 0;
+        memset(limb, 0, (size_t)l.limbs * 8);
+        bp_dot(s, l, limb, &flags, count, (const char *)a + (ptrdiff_t)i * ra, ka,
+               (const char *)b + (ptrdiff_t)i * rb, kb);
+        bp_store(out, i, bp_size(s), bp_quire_round(s, l, limb, flags));
+    }
+}
+
+BP_CLONES void bp_dots(bp_spec s, bp_layout l, size_t rows, size_t count, const void *a,
+                       ptrdiff_t ra, ptrdiff_t ka, const void *b, ptrdiff_t rb, ptrdiff_t kb,
+                       void *out) {
+    BP_WITH_SPEC(s, bp_dot_rows(S, l, rows, count, a, ra, ka, b, rb, kb, out));
+}
+
 /* A sum is a dot product with ones: as many bits, and one code path to trust. */
 BP_INLINE void bp_sum_one(const bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags,
                           size_t count, const void *a, ptrdiff_t sa) {

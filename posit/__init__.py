@@ -1,9 +1,9 @@
 """Bounded posits ``<n, rs, es>``: exact description, correctly rounded arithmetic on arrays.
 
 >>> import posit
->>> bits = posit.encode([1.0, 1e40, 1/3], posit.bposit16)
+>>> bits = posit.encode([1.0, 2e20, 1/3], posit.bposit16)
 >>> posit.decode(posit.mul(bits, bits, posit.bposit16), posit.bposit16)
-array([1.00000000e+00, 9.97...e+79, 1.10839844e-01])
+array([1.00000000e+00, 4.08338840e+40, 1.10839844e-01])
 
 Patterns are signed integers whose order is the order of the values. Every operation is as if
 computed exactly and rounded once. Neither torch nor numba is imported.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array as buffer_array
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ __all__ = [
     "check_range",
     "core_spec",
     "deliver",
+    "is_array",
     "launch",
     "patterns",
     "pointer",
@@ -43,23 +45,46 @@ def patterns(bits: npt.ArrayLike, spec: PositSpec, name: str = "bits") -> Patter
     Raises TypeError for another dtype, ValueError for an integer outside the n-bit range.
     """
     core_spec(spec)
-    array = np.asarray(bits)
-    given = isinstance(bits, (np.ndarray, np.generic))
-    if array.dtype == spec.storage and array.dtype.isnative:
+    refuse_mask(bits, name)
+    if is_array(bits):
+        array = np.asarray(bits)
+        if array.dtype != spec.storage or not array.dtype.isnative:
+            raise TypeError(_wrong_dtype(array.dtype, spec, name))
         check_range(array, spec, name)
         return array
-    plain = array.size == 0 or array.dtype.kind in "iu"
-    if not given and plain and not isinstance(bits, bool):
-        check_range(array, spec, name)
-        return array.astype(spec.storage)
-    hint = ""
-    if array.dtype.kind == "f":
-        hint = "; posit.encode turns numbers into patterns"
-    elif array.dtype.kind == "u":
-        hint = f"; reinterpret unsigned patterns with .view({spec.storage.name!r})"
-    raise TypeError(
-        f"{name}: patterns of {spec} are {spec.storage.name}, got {array.dtype.name}{hint}"
-    )
+    array = np.asarray(bits, dtype=object)
+    for v in array.flat:
+        if isinstance(v, (bool, np.bool_)) or not isinstance(v, (int, np.integer)):
+            raise TypeError(
+                f"{name}: patterns of {spec} are integers, got {v!r} ({type(v).__name__});"
+                " posit.encode turns numbers into patterns"
+            )
+    check_range(array, spec, name)
+    return array.astype(spec.storage)
+
+
+def is_array(x: object) -> bool:
+    """Whether ``x`` brings a dtype of its own, unlike Python numbers and lists of them."""
+    return hasattr(x, "__array__") or isinstance(x, (memoryview, buffer_array))
+
+
+def refuse_mask(x: object, name: str) -> None:
+    """Raise TypeError for a masked array: a mask would be ignored silently."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name}: masks are not understood; fill it first, say with spec.nar")
+
+
+def _wrong_dtype(found: np.dtype[Any], spec: PositSpec, name: str) -> str:
+    text = f"{name}: patterns of {spec} are {spec.storage.name}, got {found.name}"
+    if not found.isnative:
+        return f"{text} of the other byte order; use .astype({spec.storage.name!r})"
+    if found.kind == "f":
+        return f"{text}; posit.encode turns numbers into patterns"
+    if found.kind == "u" and found.itemsize == spec.storage.itemsize:
+        return f"{text}; reinterpret unsigned patterns with .view({spec.storage.name!r})"
+    if getattr(found, "spec", None) is not None:
+        return f"{text}; posit.bits gives the patterns of a posit array"
+    return text
 
 
 def check_range(array: npt.NDArray[Any], spec: PositSpec, name: str) -> None:
@@ -138,7 +163,7 @@ def _checked_out(
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
     if out.dtype != dtype:
-        raise TypeError(f"out has dtype {out.dtype.name}, but the result is {dtype.name}")
+        raise TypeError(f"out has dtype {out.dtype!r}, but the result is {dtype!r}")
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}, but the result has shape {shape}")
     if not out.flags.writeable:

@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from numbers import Rational
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from . import reference
-from ._arrays import Patterns, core_spec, deliver, launch, lib, patterns
+from ._arrays import (
+    Patterns,
+    core_spec,
+    deliver,
+    is_array,
+    launch,
+    lib,
+    patterns,
+    refuse_mask,
+    scalar,
+)
 from .spec import PositSpec
 
 __all__ = [
     "convert",
     "decode",
     "encode",
-    "exact",
     "from_fraction",
     "from_string",
     "to_fraction",
@@ -79,13 +87,13 @@ def encode(
         if source.dtype.kind == "O" or _too_wide(source):
             return _each(
                 source,
-                lambda v, i: reference.encode_stochastic(exact(v), spec, word, first + i),
+                lambda v, i: reference.encode_stochastic(v, spec, word, first + i),
                 storage,
                 out,
             )
         return launch(
             lambda *a: lib.bp_encode_stochastic(s, *a, word, first),
-            (source.astype(np.float64, copy=False),),
+            (_as_float64(source),),
             storage,
             out,
         )
@@ -94,7 +102,7 @@ def encode(
     if key is not None or start != 0:
         raise ValueError("key and start belong to rounding='stochastic'")
     if source.dtype.kind == "O":
-        return _each(source, lambda v, _: reference.encode(exact(v), spec), storage, out)
+        return _each(source, lambda v, _: reference.encode(v, spec), storage, out)
     function = {
         "f4": lib.bp_encode_f32,
         "f8": lib.bp_encode_f64,
@@ -106,19 +114,20 @@ def encode(
 
 def _numbers(x: Any) -> npt.NDArray[Any]:
     """x as float32, float64, int64, uint64 or object, with the same values."""
-    if isinstance(x, (bool, np.bool_)):
-        raise TypeError("encode: booleans are not numbers here; use .astype(int)")
-    try:
+    refuse_mask(x, "x")
+    if is_array(x):
         source = np.asarray(x)
-    except OverflowError:  # an integer beyond 64 bits
-        source = np.asarray(x, dtype=object)
+    else:
+        source = np.asarray(x, dtype=object)  # NumPy would join integers and floats in float64
+        if all(type(v) is float for v in source.flat):
+            source = source.astype(np.float64)
     kind, size = source.dtype.kind, source.dtype.itemsize
     if kind == "O":
         return source
     if kind == "f" and size <= 8:
         return source.astype(np.float32 if size <= 4 else np.float64, copy=False)
-    if kind == "f":  # extended precision: through exact integers
-        return np.array([_wide_float(v) for v in source.flat], dtype=object).reshape(source.shape)
+    if kind == "f":  # extended precision: through exact fractions
+        return source.astype(object)
     if kind == "i":
         return source.astype(np.int64, copy=False)
     if kind == "u":
@@ -131,8 +140,9 @@ def _numbers(x: Any) -> npt.NDArray[Any]:
     )
 
 
-def _wide_float(v: np.floating[Any]) -> Fraction | float:
-    return Fraction(*v.as_integer_ratio()) if np.isfinite(v) else float("nan")
+def _as_float64(source: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):  # signalling NaNs are NaNs
+        return source.astype(np.float64, copy=False)
 
 
 def _too_wide(source: npt.NDArray[Any]) -> bool:
@@ -150,19 +160,6 @@ def _stream(key: int | None, start: int) -> tuple[int, int]:
             )
     assert key is not None
     return int(key), int(start)
-
-
-def exact(v: Any) -> Fraction | float:
-    """One Python number as an exact value; NaN and infinities as float."""
-    if isinstance(v, (bool, np.bool_)):
-        raise TypeError("encode: booleans are not numbers here; use int(…)")
-    if isinstance(v, np.generic):
-        v = v.item()
-    if isinstance(v, Decimal):
-        return Fraction(v) if v.is_finite() else float("nan")
-    if isinstance(v, (float, Rational)):
-        return v if isinstance(v, float) else Fraction(v)
-    raise TypeError(f"encode: cannot read {v!r} ({type(v).__name__}) as a real number")
 
 
 def _each(
@@ -202,7 +199,7 @@ def decode(
     """
     array = patterns(bits, spec)
     s = core_spec(spec)
-    wanted = np.dtype(dtype)
+    wanted = np.dtype(dtype).newbyteorder("=")
     if wanted == np.float32:
         return launch(lambda *a: lib.bp_decode_f32(s, *a), (array,), wanted, out)
     if wanted == np.float64:
@@ -248,8 +245,7 @@ def to_fraction(bit: Any, spec: PositSpec) -> Fraction | None:
 def from_fraction(q: Fraction | int | float | None, spec: PositSpec) -> np.signedinteger[Any]:
     """The pattern nearest to an exact value (None is NaR), as a scalar of ``spec.storage``."""
     core_spec(spec)
-    value = None if q is None else exact(q)
-    return spec.storage.type(reference.encode(value, spec))
+    return spec.storage.type(reference.encode(q, spec))
 
 
 def to_string(bits: npt.ArrayLike, spec: PositSpec) -> Any:
@@ -273,8 +269,9 @@ def from_string(text: Any, spec: PositSpec) -> Patterns:
     core_spec(spec)
     if isinstance(text, str):
         return spec.storage.type(reference.from_string(text, spec))  # type: ignore[return-value]
-    array = np.asarray(text)
-    if array.dtype.kind not in "UOT":
-        raise TypeError(f"from_string: expected text, got {array.dtype.name}")
-    found = [reference.from_string(str(t), spec) for t in array.flat]
-    return np.array(found, dtype=spec.storage).reshape(array.shape)
+    array = np.asarray(text, dtype=object)
+    for t in array.flat:
+        if not isinstance(t, str):
+            raise TypeError(f"from_string: expected text, got {t!r} ({type(t).__name__})")
+    found = [reference.from_string(t, spec) for t in array.flat]
+    return scalar(np.array(found, dtype=spec.storage).reshape(array.shape))

@@ -20,6 +20,7 @@ __all__ = [
     "core_layout",
     "core_spec",
     "ffi",
+    "is_known",
     "lib",
     "patterns",
     "pointer",
@@ -32,7 +33,6 @@ NAR, INEXACT = int(lib.BP_NAR), int(lib.BP_INEXACT)
 
 def core_layout(layout: Layout) -> Any:
     """The layout as the C core takes it."""
-    assert layout.limbs <= lib.BP_MAX_LIMBS
     return (layout.lsb, layout.width, layout.limbs, int(layout.is_exact))
 
 
@@ -53,4 +53,13 @@ def resolve(spec: PositSpec, layout: Layout | str | None) -> Layout:
         raise TypeError(f"layout must be a quire.Layout or its name, got {type(layout).__name__}")
     if layout.spec != spec:
         raise ValueError(f"the layout is of {layout.spec}, the quire of {spec}")
+    if not is_known(layout):
+        raise ValueError(f"no known layout: {layout}; possible are exact, paper800 and standard")
     return layout
+
+
+def is_known(layout: Layout) -> bool:
+    """Whether it is one of the layouts that Layout's constructors derive."""
+    spec = layout.spec
+    paper = (spec.rs, spec.es) == (6, 5) and spec.n > 12
+    return layout == Layout.exact(spec) or (paper and layout == Layout.paper800(spec))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -11,13 +10,15 @@ import numpy.typing as npt
 
 from posit import PositSpec, from_fraction
 from posit import fma as _fma
+from posit._arrays import scalar
 from posit.reference import root
 
-from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer
+from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, resolve
+from ._threads import check_threads, run
 from .layout import Layout
 from .quire import Quire
 
-__all__ = ["accumulate_dot", "accumulate_sum", "axpy", "combine", "dot", "norm2", "sum"]
+__all__ = ["accumulate_dot", "axpy", "combine", "dot", "norm2", "sum"]
 
 _CHUNK = 1 << 16  # elements: the least work worth a thread
 
@@ -50,7 +51,7 @@ def dot(
     if x.shape[-1] != y.shape[-1]:
         raise ValueError(f"dot of lengths {x.shape[-1]} and {y.shape[-1]}: they must agree")
     x, y = np.broadcast_arrays(x, y)
-    return _reduce(spec, layout, (x, y), accumulate_dot, threads)
+    return _reduce(spec, layout, (x, y), threads)
 
 
 def sum(
@@ -72,8 +73,9 @@ def sum(
     shape = tuple(x.shape[i] for i in kept)
     length = prod(x.shape[i] for i in axes)
     line = x.transpose(*kept, *axes).reshape(*shape, length)
-    result = _reduce(spec, layout, (line,), accumulate_sum, threads)
-    if keepdims:
+    one = np.broadcast_to(spec.storage.type(spec.one), line.shape)
+    result = _reduce(spec, layout, (line, one), threads)
+    if keepdims and x.ndim:
         result = np.asarray(result).reshape([1 if i in axes else s for i, s in enumerate(x.shape)])
     return result
 
@@ -89,7 +91,8 @@ def norm2(a: npt.ArrayLike, spec: PositSpec) -> Patterns:
 
 def axpy(alpha: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, spec: PositSpec) -> Patterns:
     """alpha·x + y element by element, rounded once (a fused multiply-add)."""
-    return _fma(alpha, x, y, spec)
+    a, b, c = patterns(alpha, spec, "alpha"), patterns(x, spec, "x"), patterns(y, spec, "y")
+    return _fma(a, b, c, spec)
 
 
 def combine(
@@ -116,49 +119,53 @@ def accumulate_dot(q: Quire, a: Patterns, b: Patterns) -> None:
     )  # fmt: skip
 
 
-def accumulate_sum(q: Quire, a: Patterns) -> None:
-    """Add the sum of a one-axis array to a quire."""
-    lib.bp_quire_sum(
-        core_spec(q.spec), core_layout(q.layout), *q._state(), a.size, pointer(a), a.strides[0]
-    )
-
-
 def _reduce(
     spec: PositSpec,
     layout: Layout | str | None,
-    operands: tuple[Patterns, ...],
-    function: Callable[..., None],
+    operands: tuple[Patterns, Patterns],
     threads: int,
 ) -> Patterns:
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
-    shape = operands[0].shape[:-1]
-    out = np.empty(shape, dtype=spec.storage)
-    template = Quire(spec, layout)
-    for index in np.ndindex(shape):
-        q = template.clear()
-        lines = tuple(x[index] for x in operands)
-        pieces = min(threads, max(1, lines[0].size // _CHUNK))
-        if pieces == 1:
-            function(q, *lines)
-        else:
-            _threaded(q, lines, function, pieces)
-        out[index] = q.round()
-    return out[()]
+    """The dot product of each row: rows shared among threads, or one long row split among them."""
+    threads = check_threads(threads)
+    shape, length = operands[0].shape[:-1], operands[0].shape[-1]
+    where = resolve(spec, layout)
+    rows = prod(shape)
+    if rows == 1 and threads > 1 and length >= 2 * _CHUNK:
+        q = Quire(spec, where)
+        a, b = (x.reshape(-1) if x.strides[-1] else x[(0,) * len(shape)] for x in operands)
+        _threaded(q, a, b, min(threads, length // _CHUNK))
+        return scalar(np.full(shape, q.round(), dtype=spec.storage))
+    a, b = (_rows(x, rows, length) for x in operands)
+    out = np.empty(rows, dtype=spec.storage)
+    step = max(1, -(-rows // threads), -(-_CHUNK // max(1, length)))
+
+    def work(i: int) -> None:
+        x, y, to = a[i : i + step], b[i : i + step], out[i : i + step]
+        lib.bp_dots(
+            core_spec(spec), core_layout(where), to.size, length, pointer(x), *x.strides,
+            pointer(y), *y.strides, pointer(to),
+        )  # fmt: skip
+
+    run(work, range(0, rows, step), threads)
+    return scalar(out.reshape(shape))
 
 
-def _threaded(
-    q: Quire, lines: tuple[Patterns, ...], function: Callable[..., None], pieces: int
-) -> None:
+def _rows(x: Patterns, rows: int, length: int) -> Patterns:
+    """x as (rows, length), a view where strides allow it; a broadcast line stays one."""
+    if x.ndim == 1 or not any(x.strides[:-1]):
+        line = x[(0,) * (x.ndim - 1)] if rows else np.empty(length, x.dtype)
+        return np.broadcast_to(line, (rows, length))
+    return x.reshape(rows, length)
+
+
+def _threaded(q: Quire, a: Patterns, b: Patterns, pieces: int) -> None:
     """Give each thread a stretch and a quire of its own; merging them is exact."""
-    size = lines[0].size
-    edges = [size * i // pieces for i in range(pieces + 1)]
+    edges = [a.size * i // pieces for i in range(pieces + 1)]
+    parts = [Quire(q.spec, q.layout) for _ in range(pieces)]
 
-    def work(i: int) -> Quire:
-        part = Quire(q.spec, q.layout)
-        function(part, *(x[edges[i] : edges[i + 1]] for x in lines))
-        return part
+    def work(i: int) -> None:
+        accumulate_dot(parts[i], a[edges[i] : edges[i + 1]], b[edges[i] : edges[i + 1]])
 
-    with ThreadPoolExecutor(pieces) as pool:
-        for part in pool.map(work, range(pieces)):
-            q.merge(part)
+    run(work, range(pieces), pieces)
+    for part in parts:
+        q.merge(part)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+from operator import index
 from typing import Any, Self
 
 import numpy as np
@@ -31,7 +34,8 @@ __all__ = ["Accumulators"]
 class Accumulators:
     """An array of quires: each element an exact sum, rounded once at the end.
 
-    Adding in any order, in any split, and merging parts give the same bits. Memory:
+    Adding in any order, in any split, and merging parts give the same bits. One object is for one
+    thread at a time; give each thread its own and merge them. Memory:
     8·layout.limbs + 4 bytes an element (108 for bposit16).
 
     Parameters
@@ -48,10 +52,14 @@ class Accumulators:
     ) -> None:
         self._spec = spec
         self._layout = resolve(spec, layout)
-        self._shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
-        if any(n < 0 for n in self._shape):
-            raise ValueError(f"negative dimension in shape {self._shape}")
-        count = int(np.prod(self._shape, dtype=np.int64))
+        try:
+            sizes = (index(shape),) if not isinstance(shape, Sequence) else tuple(map(index, shape))
+        except TypeError:
+            raise TypeError(f"shape must be integers, got {shape!r}") from None
+        if any(n < 0 for n in sizes):
+            raise ValueError(f"negative dimension in shape {sizes}")
+        self._shape = sizes
+        count = prod(sizes)
         self._limbs: Limbs = np.zeros(count * self._layout.limbs, dtype=np.uint64)
         self._flags: npt.NDArray[np.int32] = np.zeros(count, dtype=np.int32)
 
@@ -144,6 +152,48 @@ class Accumulators:
     def to_bytes(self) -> bytes:
         """Header with spec and layout, flags, limbs and a checksum; flat, without the shape."""
         return _serial.pack(self._layout, self._limbs, self._flags)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, shape: int | tuple[int, ...]) -> Accumulators:
+        """Read what :meth:`to_bytes` wrote, into ``shape``.
+
+        Raises ValueError if the data is damaged, truncated, or not of that many sums.
+        """
+        layout, limbs, flags = _serial.unpack(data, None)
+        made = cls(shape, layout.spec, layout)
+        if made._flags.size != flags.size:
+            raise ValueError(
+                f"the data holds {flags.size} sums, not {made._shape}"
+            )
+        made._limbs[:], made._flags[:] = limbs, flags
+        return made
+
+    def copy(self) -> Accumulators:
+        """Independent accumulators of the same sums."""
+        return self.from_bytes(self.to_bytes(), self._shape)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Accumulators:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, tuple[bytes, tuple[int, ...]]]:
+        return type(self).from_bytes, (self.to_bytes(), self._shape)
+
+    def __eq__(self, other: object) -> bool:
+        """Same shape, layout, sums and flags; NaR equals NaR, as for posits."""
+        if not isinstance(other, Accumulators):
+            return NotImplemented
+        return (
+            (self._shape, self._layout) == (other._shape, other._layout)
+            and bool(np.array_equal(self._limbs, other._limbs))
+            and bool(np.array_equal(self._flags, other._flags))
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def __repr__(self) -> str:
+        return f"Accumulators({self._shape}, {self._spec}, {self._layout.width} bits each)"
 
     def _state(self) -> tuple[Any, Any]:
         return (

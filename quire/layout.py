@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
 
 from posit import PositSpec
 
 __all__ = ["Layout"]
 
+_MAX_WIDTH = 64 * 264 - 1  # bits: what the C core's working space holds (BP_MAX_LIMBS)
 _CARRY_GUARD = 31  # bits: sums of up to 2^31 - 1 products of any size fit
+
+
+def _check(spec: PositSpec) -> None:
+    if not isinstance(spec, PositSpec):
+        raise TypeError(f"expected a PositSpec such as posit.bposit16, got {spec!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +43,31 @@ class Layout:
     top: int
     guard: int = _CARRY_GUARD
 
+    def __post_init__(self) -> None:
+        _check(self.spec)
+        for name in ("lsb", "top", "guard"):
+            object.__setattr__(self, name, index(getattr(self, name)))
+        bound = 2 * (self.spec.max_scale + (self.spec.f_min >= 0))  # log2 of a bound on products
+        if self.top < bound or self.lsb > self.top:
+            raise ValueError(
+                f"Layout: products of {self.spec} reach 2^{bound}, so top must be at least {bound}"
+                f" and lsb at most top; got lsb = {self.lsb}, top = {self.top}"
+            )
+        if not 0 <= self.guard <= 64 or self.width > _MAX_WIDTH:
+            raise ValueError(
+                f"Layout: 0 to 64 guard bits and a width of at most {_MAX_WIDTH} are possible;"
+                f" got guard = {self.guard}, width = {self.width}"
+            )
+
     @classmethod
     def exact(cls, spec: PositSpec) -> Layout:
         """Hold every product exactly: lsb is the square of minpos's last bit.
 
         f_min >= 0: minpos = (1 + 2^-f_min)·2^-reach, so its last bit weighs 2^(-reach-f_min), and
         maxpos < 2^reach. f_min < 0: minpos = 2^-(reach - 2^-f_min) = 1/maxpos is its own last bit.
-        Source: docs/format.md, "The quire".
+        Source: docs/quire.md, "How wide".
         """
+        _check(spec)
         if spec.f_min >= 0:
             return cls(spec, lsb=2 * (-spec.reach - spec.f_min), top=2 * spec.reach)
         edge = spec.reach - (1 << -spec.f_min)  # log2(maxpos) = -log2(minpos)
@@ -61,6 +85,7 @@ class Layout:
 
         Raises ValueError unless the format is ``<n,6,5>`` with n > 12.
         """
+        _check(spec)
         if (spec.rs, spec.es) != (6, 5) or spec.n <= 12:
             raise ValueError(f"paper800 is the layout of <n,6,5> with n > 12, not of {spec}")
         return cls(spec, lsb=-2 * spec.reach, top=2 * spec.reach)
@@ -71,6 +96,7 @@ class Layout:
 
         Raises ValueError unless the format is ``standard(n)``.
         """
+        _check(spec)
         if not spec.is_standard:
             raise ValueError(
                 f"Layout.standard is for the Posit Standard's formats <n,n-1,2>, not {spec};"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import numpy.typing as npt
 
 from posit import PositSpec
+from posit._arrays import scalar
 
 from ._core import Patterns, patterns
+from ._threads import check_threads, run
 from .gradient import Accumulators
 from .layout import Layout
 
@@ -52,8 +52,7 @@ def matmul(
         y = y[:, np.newaxis]
     if x.shape[-1] != y.shape[-2]:
         raise ValueError(f"matmul: shapes {np.shape(a)} and {np.shape(b)} do not agree along K")
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
+    threads = check_threads(threads)
     try:
         batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except ValueError:
@@ -74,12 +73,7 @@ def matmul(
         sums = Accumulators((part.shape[0], cols), spec, layout)
         out[index][i : i + height] = sums.add_products(part, y[index]).round()
 
-    if threads == 1 or len(bands) == 1:
-        for band in bands:
-            work(band)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, bands))
+    run(work, bands, threads)
     if left:
         out = out[..., 0, :]
-    return out[..., 0] if right else out
+    return scalar(out[..., 0] if right else out)

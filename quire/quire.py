@@ -40,6 +40,8 @@ class Quire:
     Posit Standard (2022), section 5.11: ``pToQ`` is ``clear().add(p)``, ``qNegate`` is ``negate``,
     ``qAddP``/``qSubP`` are ``add``/``sub``, ``qAddQ`` is ``merge``, ``qMulAdd``/``qMulSub`` are
     ``fma``/``fms``, ``qToP`` is ``round``.
+
+    One object is for one thread at a time; give each thread its own and merge them.
     """
 
     __slots__ = ("_flags", "_layout", "_limbs", "_spec")

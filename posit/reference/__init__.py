@@ -7,6 +7,7 @@ operation is computed exactly and rounded once by :func:`encode`.
 from .arithmetic import add, div, fma, mul, root, sqrt, sub
 from .decode import decode
 from .encode import encode
+from .number import exact
 from .order import compare, next, prior
 from .stochastic import encode_stochastic, uniform64
 from .text import from_string, parse, to_string
@@ -18,6 +19,7 @@ __all__ = [
     "div",
     "encode",
     "encode_stochastic",
+    "exact",
     "fma",
     "from_string",
     "mul",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from operator import index
 
 from ..spec import PositSpec
 
@@ -14,20 +15,24 @@ def decode(pattern: int, spec: PositSpec) -> Fraction | None:
 
     Raises ValueError if ``pattern`` is not in -2^(n-1) … 2^(n-1)-1.
     """
-    check(pattern, spec)
+    pattern = check(pattern, spec)
     if pattern == spec.nar:
         return None
     value = magnitude(abs(pattern), spec.n, spec.rs, spec.es)
     return -value if pattern < 0 else value
 
 
-def check(pattern: int, spec: PositSpec) -> None:
-    """Raise ValueError unless ``pattern`` is a signed n-bit integer."""
+def check(pattern: int, spec: PositSpec) -> int:
+    """``pattern`` as a Python integer; ValueError unless it is a signed n-bit one."""
+    if not isinstance(spec, PositSpec):
+        raise TypeError(f"spec must be a PositSpec such as posit.bposit16, got {spec!r}")
+    pattern = index(pattern)  # NumPy's integers would overflow in what follows
     if not spec.nar <= pattern <= spec.maxpos_pattern:
         raise ValueError(
             f"pattern {pattern} is out of range for {spec}:"
             f" signed patterns run from {spec.nar} to {spec.maxpos_pattern}"
         )
+    return pattern
 
 
 def magnitude(body: int, n: int, rs: int, es: int) -> Fraction:

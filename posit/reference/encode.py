@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 from ..spec import PositSpec
+from .number import exact
 
 __all__ = ["encode", "floor_body"]
 
 
-def encode(value: Fraction | int | float | None, spec: PositSpec) -> int:
+def encode(value: Fraction | int | float | Decimal | None, spec: PositSpec) -> int:
     """Round ``value`` to the nearest pattern, ties to the even pattern.
 
     None, NaN and ±∞ become NaR; a non-zero finite value never becomes 0 or NaR but saturates
     at ±minpos and ±maxpos. Returns a signed n-bit integer.
     """
-    if value is None or (isinstance(value, float) and not abs(value) < float("inf")):
+    number = exact(value)
+    if number is None:
         return spec.nar
-    exact = Fraction(value)
-    if exact == 0:
+    if number == 0:
         return 0
-    body, guard, sticky = floor_body(abs(exact), spec)
+    body, guard, sticky = floor_body(abs(number), spec)
     if guard and (sticky or body & 1):
         body += 1
     body = min(max(body, 1), spec.maxpos_pattern)
-    return -body if exact < 0 else body
+    return -body if number < 0 else body
 
 
 def floor_body(value: Fraction, spec: PositSpec) -> tuple[int, int, bool]:

@@ -18,11 +18,11 @@ def compare(a: int, b: int, spec: PositSpec) -> int:
 
 def next(a: int, spec: PositSpec) -> int:
     """The pattern after ``a``, wrapping from maxpos to NaR (Posit Standard, 5.3)."""
-    check(a, spec)
+    a = check(a, spec)
     return spec.nar if a == spec.maxpos_pattern else a + 1
 
 
 def prior(a: int, spec: PositSpec) -> int:
     """The pattern before ``a``, wrapping from NaR to maxpos (Posit Standard, 5.3)."""
-    check(a, spec)
+    a = check(a, spec)
     return spec.maxpos_pattern if a == spec.nar else a - 1

@@ -7,6 +7,7 @@ from fractions import Fraction
 from ..spec import PositSpec
 from .decode import magnitude
 from .encode import encode, floor_body
+from .number import exact
 
 __all__ = ["encode_stochastic", "uniform64"]
 
@@ -19,17 +20,17 @@ def encode_stochastic(value: Fraction | int | float, spec: PositSpec, key: int, 
     With lo <= |value| < hi, hi is taken iff uniform64(key, index) < 2^64·(|value|-lo)/(hi-lo).
     Values outside [minpos, maxpos] saturate; 0, NaN and ±∞ are as in :func:`encode`.
     """
-    if isinstance(value, float) and not abs(value) < float("inf"):
+    number = exact(value)
+    if number is None:
         return spec.nar
-    exact = Fraction(value)
-    size = abs(exact)
+    size = abs(number)
     if not spec.minpos <= size < spec.maxpos:
-        return encode(exact, spec)
+        return encode(number, spec)
     body, _, _ = floor_body(size, spec)
     lo = magnitude(body, spec.n, spec.rs, spec.es)
     hi = magnitude(body + 1, spec.n, spec.rs, spec.es)
     body += uniform64(key, index) * (hi - lo) < (size - lo) * (1 << 64)
-    return -body if exact < 0 else body
+    return -body if number < 0 else body
 
 
 def uniform64(key: int, index: int) -> int:

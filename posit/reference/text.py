@@ -8,6 +8,7 @@ from fractions import Fraction
 from ..spec import PositSpec
 from .decode import decode, magnitude
 from .encode import encode
+from .number import DECIMAL_REACH
 
 __all__ = ["from_string", "parse", "to_string"]
 
@@ -15,8 +16,7 @@ _NUMBER = re.compile(
     r"([+-]?)(?=[0-9.])(?:([0-9]+)/([0-9]+)|([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?)"
 )
 _NOT_REAL = re.compile(r"nar|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
-_DECIMAL_REACH = 1300  # 2^±4096 lies within 10^±1234: beyond this every format saturates
-_MAX_DIGITS = 4000  # characters: bounds the work that a hostile string can ask for
+_MAX_LENGTH = 4300  # characters: what Python's int() reads, and a bound on the work asked for
 
 
 def to_string(pattern: int, spec: PositSpec) -> str:
@@ -104,8 +104,10 @@ def parse(text: str) -> Fraction | None:
     key = text.strip()
     if _NOT_REAL.fullmatch(key):
         return None
+    if len(key) > _MAX_LENGTH:
+        raise ValueError(f"a number of {len(key)} characters: at most {_MAX_LENGTH} are read")
     match = _NUMBER.fullmatch(key)
-    if match is None or len(key) > _MAX_DIGITS:
+    if match is None:
         raise ValueError(
             f"not a number: {text[:60]!r}; possible are decimals (-1.5e3), fractions (1/3) and NaR"
         )
@@ -127,8 +129,8 @@ def _scaled(digits: str, power: int) -> Fraction:
     if mantissa == 0:
         return Fraction(0)
     leading = len(str(mantissa)) + power  # value < 10^leading
-    if leading > _DECIMAL_REACH:
-        return Fraction(10) ** _DECIMAL_REACH
-    if leading < -_DECIMAL_REACH:
-        return Fraction(10) ** -_DECIMAL_REACH
+    if leading > DECIMAL_REACH:
+        return Fraction(10) ** DECIMAL_REACH
+    if leading < -DECIMAL_REACH:
+        return Fraction(10) ** -DECIMAL_REACH
     return mantissa * Fraction(10) ** power
