@@ -224,6 +224,13 @@ static void quire(void) {
     int32_t f[2];
 #define CLEAR() (memset(q, 0, many * 16), f[0] = f[1] = 0)
 
+    if (l.exact) {
+        const bp_layout derived = bp_exact_layout(s);
+        expect(derived.lsb == l.lsb, "lsb", 0, derived.lsb, l.lsb);
+        expect(derived.width == l.width, "width", 0, derived.width, l.width);
+        expect(derived.limbs == l.limbs, "limbs", 0, derived.limbs, l.limbs);
+        expect(derived.exact == l.exact, "exact", 0, derived.exact, l.exact);
+    }
     CLEAR();
     for (size_t i = 0; i < n; i++) bp_quire_fma(s, l, q, f, a[i], b[i], 0);
     same(l, q, f[0], want, flags, "fma");
@@ -264,6 +271,10 @@ static void quire(void) {
         const int64_t twice[2] = {rounded, rounded};
         bp_quires_round(s, l, q, f, 2, out.first);
         compare(out, twice, "round many");
+        out = make(DENSE, 2, size_of(s));
+        out = make(DENSE, 2, size_of(s));
+        bp_dots(s, l, 2, n, x.first, 0, x.stride, y.first, 0, y.stride, out.first);
+        compare(out, twice, "dots");
         CLEAR();
         for (size_t i = 0; i < n; i++) /* the same pattern into both */
             bp_quires_add(s, l, q, f, 2, x.first + (ptrdiff_t)i * x.stride, 0);

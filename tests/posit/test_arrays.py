@@ -415,7 +415,14 @@ def test_a_bad_number_among_good_ones_writes_nothing() -> None:
 
 
 def test_subclasses_come_out_as_plain_arrays() -> None:
-    x = np.ma.masked_array([1, 2, 3], [False, True, False], np.int16)
-    got = posit.neg(x, bposit16)
-    assert not isinstance(got, np.ma.MaskedArray)
     assert type(posit.neg(np.array([[1]], np.int16).view(np.matrix), bposit16)) is np.ndarray
+
+
+def test_masks_are_not_dropped_silently() -> None:
+    x = np.ma.masked_array([1, 2, 3], [False, True, False], np.int16)
+    for function in (
+        lambda: posit.neg(x, bposit16), lambda: posit.add(1, x, bposit16),
+        lambda: posit.decode(x, bposit16), lambda: posit.encode(x, bposit16),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match="masks are not understood"):
+            function()

@@ -145,7 +145,7 @@ def test_reading_saturates_quickly() -> None:
             assert posit.from_string(f"-0.001e-{power}", spec) == -1
         assert posit.from_string("1" * 3000, spec) == top
         assert posit.from_string(f"1e-3000{'0' * 20}", spec) == 1
-        with pytest.raises(ValueError, match="not a number"):
+        with pytest.raises(ValueError, match="100000 characters"):
             posit.from_string("9" * 100_000, spec)
 
 

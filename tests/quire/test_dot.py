@@ -142,6 +142,34 @@ def test_shapes_and_strides(spec: PositSpec) -> None:
     assert quire.dot(crooked, crooked, spec) == exact_dot(crooked, crooked, spec)
 
 
+@every
+@pytest.mark.parametrize("layout", ["exact", "paper800"])
+def test_many_rows_at_once(spec: PositSpec, layout: str) -> None:
+    """Nothing of one row is left in the next: each as if alone, in any memory."""
+    if layout == "paper800" and (spec.n <= 12 or (spec.rs, spec.es) != (6, 5)):
+        pytest.skip("not a layout of this format")
+    rng = np.random.default_rng([spec.n, spec.rs, spec.es, 1])
+    pairs = [make(spec, 40, rng) for make in KINDS.values() for _ in range(2)]
+    a, b = (np.stack([p[side][:39] for p in pairs if p[0].size >= 39]) for side in (0, 1))
+    a[3, 5], b[6, 0], a[-1, -1] = spec.nar, spec.nar, spec.nar
+    want = [Quire(spec, layout) for _ in a]
+    for q, x, y in zip(want, a, b, strict=True):
+        for u, v in zip(x, y, strict=True):
+            q.fma(u, v)
+    rounded = [int(q.round()) for q in want]
+    for x, y in (
+        (a, b), (np.asfortranarray(a), b), (a, np.asfortranarray(b)),
+        (a[:, ::-1].copy()[:, ::-1], b[::-1].copy()[::-1]), (np.repeat(a, 2, 1)[:, ::2], b),
+    ):  # fmt: skip
+        assert quire.dot(x, y, spec, layout=layout).tolist() == rounded
+        assert quire.dot(x[::-1], y[::-1], spec, layout=layout).tolist() == rounded[::-1]
+    ones = np.full(39, spec.one, spec.storage)
+    sums = [exact_dot(x, ones, spec) for x in a]
+    assert quire.sum(a, spec, axis=1).tolist() == sums
+    assert quire.sum(np.asfortranarray(a), spec, axis=-1).tolist() == sums
+    assert quire.sum(a.T.copy(), spec, axis=0).tolist() == sums
+
+
 @pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, -3, (0, 1), (2, 0), (0, 1, 2), (1, -1), ()])
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_sum_over_axes(axis: Any, keepdims: bool) -> None:
