@@ -22,19 +22,18 @@ from ..backends import BACKENDS, FAST, Backend
 from ..conftest import Slice
 from ..formats import EIGHT, SIXTEEN, TINY, WIDE, corners, every_spec, mixed
 
-backends = pytest.mark.parametrize("backend", BACKENDS, ids=str)
 fast = pytest.mark.parametrize("backend", FAST, ids=str)
 every = pytest.mark.parametrize("spec", TINY + EIGHT + SIXTEEN + WIDE, ids=str)
 wide = pytest.mark.parametrize("spec", WIDE, ids=str)
 
 
-@backends
+@fast
 @pytest.mark.parametrize("spec", TINY + EIGHT + SIXTEEN, ids=str)
 def test_decode_of_every_pattern(backend: Backend, spec: PositSpec) -> None:
     checks.decoding(backend, spec, oracle.all_patterns(spec))
 
 
-@backends
+@fast
 @wide
 def test_decode_at_the_corners(backend: Backend, spec: PositSpec) -> None:
     p = mixed(spec, 1500, np.random.default_rng(1))
