@@ -98,7 +98,7 @@ BP_INLINE int64_t bp_encode_random(double x, bp_spec s, uint64_t u) {
     int64_t scale = exponent - 1, r = scale >> s.es;
     uint64_t e = (uint64_t)scale & ((1ull << s.es) - 1);
     uint64_t ef = e << (63 - s.es) << 1 | sig << 1 >> s.es;
-    int64_t max = ((int64_t)1 << (s.n - 1)) - 1;
+    int64_t max = (int64_t)(~(uint64_t)0 >> (65 - s.n));
     if (r < -s.rs || r >= s.rs) return nearest; /* saturates */
     bp_cut64 t = bp_cut_of64(r, ef, s, 1);
     int64_t body = (int64_t)t.body;

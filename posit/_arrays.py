@@ -74,10 +74,15 @@ def refuse_mask(x: object, name: str) -> None:
         raise TypeError(f"{name}: masks are not understood; fill it first, say with spec.nar")
 
 
+def named(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype, and its byte order where that is not this machine's."""
+    return dtype.name if dtype.isnative else f"{dtype.name} of the other byte order"
+
+
 def _wrong_dtype(found: np.dtype[Any], spec: PositSpec, name: str) -> str:
-    text = f"{name}: patterns of {spec} are {spec.storage.name}, got {found.name}"
+    text = f"{name}: patterns of {spec} are {spec.storage.name}, got {named(found)}"
     if not found.isnative:
-        return f"{text} of the other byte order; use .astype({spec.storage.name!r})"
+        return f"{text}; use .astype({spec.storage.name!r})"
     if found.kind == "f":
         return f"{text}; posit.encode turns numbers into patterns"
     if found.kind == "u" and found.itemsize == spec.storage.itemsize:
@@ -163,7 +168,7 @@ def _checked_out(
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
     if out.dtype != dtype:
-        raise TypeError(f"out has dtype {out.dtype!r}, but the result is {dtype!r}")
+        raise TypeError(f"out has dtype {named(out.dtype)}, but the result is {named(dtype)}")
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}, but the result has shape {shape}")
     if not out.flags.writeable:

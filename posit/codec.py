@@ -121,6 +121,8 @@ def _numbers(x: Any) -> npt.NDArray[Any]:
         source = np.asarray(x, dtype=object)  # NumPy would join integers and floats in float64
         if all(type(v) is float for v in source.flat):
             source = source.astype(np.float64)
+    if source.dtype.kind == "O" and any(v is None for v in source.flat):
+        raise TypeError("encode: cannot read None as a real number; NaR is float('nan')")
     kind, size = source.dtype.kind, source.dtype.itemsize
     if kind == "O":
         return source

@@ -105,7 +105,7 @@ def parse(text: str) -> Fraction | None:
     if _NOT_REAL.fullmatch(key):
         return None
     if len(key) > _MAX_LENGTH:
-        raise ValueError(f"a number of {len(key)} characters: at most {_MAX_LENGTH} are read")
+        raise ValueError(f"not a number: {len(key)} characters, and at most {_MAX_LENGTH} are read")
     match = _NUMBER.fullmatch(key)
     if match is None:
         raise ValueError(
