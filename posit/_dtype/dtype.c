@@ -229,6 +229,8 @@ static PyObject *setup(PyObject *module, PyObject *args) {
 #endif
     ((PyObject *)&PositDType)->ob_type = &PyArrayDTypeMeta_Type;
     ((PyTypeObject *)&PositDType)->tp_base = &PyArrayDescr_Type;
+    /* not inherited where tp_hash is given: formats made apart would not be equal */
+    ((PyTypeObject *)&PositDType)->tp_richcompare = PyArrayDescr_Type.tp_richcompare;
     if (PyType_Ready((PyTypeObject *)&PositDType) < 0) return NULL;
     if (PyArrayInitDTypeMeta_FromSpec(&PositDType, &spec) < 0) return NULL;
     if (bp_register_ufuncs() < 0 || bp_register_reductions() < 0) return NULL;
