@@ -62,6 +62,47 @@ def test_equals_the_definition(spec: PositSpec) -> None:
         assert not wrong.size, [(x[i].hex(), int(got[i]), want[i]) for i in wrong[:4]]
 
 
+def key_for(word: int, index: int) -> int:
+    """The key whose stream has ``word`` at ``index``."""
+    return unmixed((unmixed(word) - (index + 1) * 0x9E3779B97F4A7C15) & _MASK)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [bposit8, bposit16, standard(8), standard(16), PositSpec(12, 4, 8), PositSpec(3, 2, 8),
+     PositSpec(7, 6, 4), PositSpec(24, 3, 0), bposit32],
+    ids=str,
+)  # fmt: skip
+def test_the_very_word_where_the_choice_turns(spec: PositSpec) -> None:
+    """The upper neighbour is taken for words below p·2^64 and for no others: exactly where the
+    neighbours differ in a fraction bit, within 2^-48 of p where they differ in an exponent bit."""
+    rng = np.random.default_rng(11)
+    bodies = [b for b in corners(spec, 1) if 0 < b < spec.maxpos_pattern]
+    bodies += rng.integers(1, spec.maxpos_pattern, 20).tolist()
+    tried = 0
+    for body in bodies:
+        low, high = (reference.decode(b, spec) for b in (body, body + 1))
+        assert low is not None
+        assert high is not None
+        if not Fraction(2) ** -1000 < low < high < Fraction(2) ** 1000:
+            continue
+        x = float(low + (high - low) * Fraction(int(rng.integers(1, 1 << 20)), 1 << 20))
+        if not low <= Fraction(x) < high:
+            continue
+        turn = (Fraction(x) - low) / (high - low) * 2**64
+        slack = 0 if high < 2 * low else 1 << 16
+        first = -(-turn.numerator // turn.denominator)  # the least word that is not below
+        for word, up in ((first - 1 - slack, True), (first + slack, False)):
+            if 0 <= word <= _MASK:
+                tried += 1
+                key = key_for(word, 3)
+                assert reference.uniform64(key, 3) == word
+                assert reference.encode_stochastic(x, spec, key, 3) == body + up
+                assert sr(np.array([x, -x]), spec, key, 3)[0] == body + up
+                assert sr(np.array([-x]), spec, key, 3)[0] == -body - up
+    assert tried > 4
+
+
 def neighbours(size: Fraction, spec: PositSpec) -> tuple[int, Fraction, Fraction]:
     """The pattern at or below a magnitude within the range, its value, and the next one."""
     low = reference.encode(size, spec)
