@@ -6,6 +6,7 @@ import importlib
 import io
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -98,10 +99,21 @@ def _demo(console: Console, out: Path, seed: int, epochs: int) -> bool:
     console.print("", report.proof_table(study, 8 if console.width >= 60 else 6), "", sep="\n")
     for sentence in report.verdict(study):
         console.print(sentence, style="bold")
-    files = report.write(study, trained, out)
-    names = ", ".join(f.name for f in files)
-    console.print(f"\nLook in {out}/: {names}", soft_wrap=True, markup=False)
+    try:
+        names = _deliver(lambda folder: report.write(study, trained, folder), out)
+    except OSError as e:
+        raise _failure(f"cannot write to {out}: {e.strerror}") from None
+    console.print(f"\nLook in {out}/: {', '.join(names)}", soft_wrap=True, markup=False)
     return study.proven
+
+
+def _deliver(write: Callable[[Path], list[Path]], out: Path) -> list[str]:
+    """Write all files aside, then put them in place: killed meanwhile, the old ones stay whole."""
+    with TemporaryDirectory(prefix=".writing-", dir=out) as aside:
+        made = write(Path(aside))
+        for path in made:
+            path.replace(out / path.name)
+    return [path.name for path in made]
 
 
 def _progress(console: Console) -> Progress:
