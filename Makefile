@@ -24,7 +24,7 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror ctypes_src/*.c ctypes_src/*.h
+	$(BIN)/clang-format --dry-run --Werror ctypes_src/*.[ch] posit/_dtype/*.[ch]
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench

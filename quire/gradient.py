@@ -162,9 +162,7 @@ class Accumulators:
         layout, limbs, flags = _serial.unpack(data, None)
         made = cls(shape, layout.spec, layout)
         if made._flags.size != flags.size:
-            raise ValueError(
-                f"the data holds {flags.size} sums, not {made._shape}"
-            )
+            raise ValueError(f"the data holds {flags.size} sums, not {made._shape}")
         made._limbs[:], made._flags[:] = limbs, flags
         return made
 

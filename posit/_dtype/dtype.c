@@ -223,9 +223,13 @@ static PyObject *setup(PyObject *module, PyObject *args) {
         .typeobj = (PyTypeObject *)scalar,
         .slots = slots,
     };
-#ifdef NPY_DT_get_constant
+#ifdef NPY_DT_get_constant /* headers of NumPy 2.4, which moved the slots of functions on arrays \
+                            */
     if (PyArray_GetNDArrayCFeatureVersion() >= NPY_2_4_API_VERSION)
         slots[sizeof slots / sizeof *slots - 2] = (PyType_Slot){NPY_DT_get_constant, bp_constant};
+    else
+        for (PyType_Slot *s = slots; s->slot; s++)
+            if (s->slot > _NPY_DT_ARRFUNCS_OFFSET) s->slot -= _NPY_DT_ARRFUNCS_OFFSET - (1 << 10);
 #endif
     ((PyObject *)&PositDType)->ob_type = &PyArrayDTypeMeta_Type;
     ((PyTypeObject *)&PositDType)->tp_base = &PyArrayDescr_Type;
