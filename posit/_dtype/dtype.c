@@ -223,8 +223,8 @@ static PyObject *setup(PyObject *module, PyObject *args) {
         .typeobj = (PyTypeObject *)scalar,
         .slots = slots,
     };
-#ifdef NPY_DT_get_constant /* headers of NumPy 2.4, which moved the slots of functions on arrays \
-                            */
+    /* NumPy 2.4 added a slot and moved those of functions on arrays. */
+#ifdef NPY_DT_get_constant
     if (PyArray_GetNDArrayCFeatureVersion() >= NPY_2_4_API_VERSION)
         slots[sizeof slots / sizeof *slots - 2] = (PyType_Slot){NPY_DT_get_constant, bp_constant};
     else
