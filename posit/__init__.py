@@ -9,7 +9,7 @@ Patterns are signed integers whose order is the order of the values. Every opera
 computed exactly and rounded once. Neither torch nor numba is imported.
 """
 
-from . import reference
+from . import functions, reference
 from ._dtype import bits, dtype, view
 from .arithmetic import abs, add, div, fma, mul, neg, sqrt, sub
 from .codec import convert, decode, encode, from_fraction, from_string, to_fraction, to_string
@@ -38,6 +38,7 @@ __all__ = [
     "fma",
     "from_fraction",
     "from_string",
+    "functions",
     "mean",
     "median",
     "mul",
