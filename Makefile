@@ -17,10 +17,10 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest
 
-slow: $(VENV)/test.stamp  ## every exhaustive sweep: hours
+slow: $(VENV)/test.stamp  ## every exhaustive sweep, in full: some 20 minutes
 	$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/lint.stamp
+lint: $(VENV)/lint.stamp $(VENV)/test.stamp  # mypy reads the packages that are used
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
