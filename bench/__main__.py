@@ -24,6 +24,7 @@ class Suite(StrEnum):
     dot = "dot"
     matmul = "matmul"
     dtype = "dtype"
+    functions = "functions"
 
 
 def run(
