@@ -84,15 +84,25 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     assert found.stderr == "bposit: cannot write the output: No space left on device\n"
 
 
+def _heed_interrupts() -> None:
+    """Background jobs of a shell start with SIGINT ignored, and would hand that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_interruption_exits_with_130(tmp_path: Path) -> None:
     fifo = tmp_path / "slow.npy"
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "bposit", "dot", fifo, fifo]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        writer = os.open(fifo, os.O_WRONLY)  # returns once the command has opened its end
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-        os.close(writer)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_heed_interrupts
+    ) as process:
+        try:
+            writer = os.open(fifo, os.O_WRONLY)  # returns once the command has opened its end
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+            os.close(writer)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert (out, err) == (b"", b"")
 
