@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import tracemalloc
 import warnings
@@ -494,3 +496,16 @@ def test_raw_bytes(tmp_path: Path) -> None:
     assert_same(np.fromfile(tmp_path / "a", dtype=a.dtype), a)
     assert_same(np.frombuffer(a.tobytes(), dtype=a.dtype), a)
     assert_same(np.memmap(tmp_path / "a", a.dtype, "r").view(np.ndarray), a)
+
+
+@pytest.mark.parametrize("text", ["1 2.5 -3e10", "1,2"])
+def test_fromstring(text: str) -> None:
+    """In a process of its own: NumPy calls the dtype there without holding the interpreter."""
+    sep = "," if "," in text else " "
+    program = (
+        "import numpy as np, posit\n"
+        f"a = np.fromstring({text!r}, posit.dtype(16, 6, 5), sep={sep!r})\n"
+        f"assert a.tolist() == [posit.Posit(x, posit.bposit16) for x in {text.split(sep)!r}]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
