@@ -1,4 +1,4 @@
-/* Constants of a format for NumPy (np.finfo, from NumPy 2.5): posit/limits.py knows them. */
+/* Constants of a format for NumPy (np.finfo, from NumPy 2.5.1): posit/limits.py knows them. */
 #include "dtype.h"
 
 enum { FIRST_WHOLE = 1 << 16 }; /* IDs from here on ask for an npy_intp, those below for a posit */
