@@ -13,6 +13,8 @@ from . import functions, reference
 from ._dtype import bits, dtype, view
 from .arithmetic import abs, add, div, fma, mul, neg, sqrt, sub
 from .codec import convert, decode, encode, from_fraction, from_string, to_fraction, to_string
+from .io import load, load_safetensors, save, save_safetensors, savez
+from .limits import finfo
 from .reductions import dot, einsum, mean, median, std, sum, var
 from .scalar import NaR, Posit
 from .spec import PositSpec, bposit8, bposit16, bposit32, bposit64, standard
@@ -35,15 +37,21 @@ __all__ = [
     "dtype",
     "einsum",
     "encode",
+    "finfo",
     "fma",
     "from_fraction",
     "from_string",
     "functions",
+    "load",
+    "load_safetensors",
     "mean",
     "median",
     "mul",
     "neg",
     "reference",
+    "save",
+    "save_safetensors",
+    "savez",
     "sqrt",
     "standard",
     "std",

@@ -23,7 +23,7 @@ class Quire:
     >>> import posit, quire
     >>> q = quire.Quire(posit.bposit16)
     >>> big, tiny = posit.encode([1e30, 1e-30], posit.bposit16)
-    >>> q.add(big).fma(tiny, tiny).sub(big).round() == posit.mul(tiny, tiny, posit.bposit16)
+    >>> bool(q.add(big).fma(tiny, tiny).sub(big).round() == posit.mul(tiny, tiny, posit.bposit16))
     True
 
     Parameters

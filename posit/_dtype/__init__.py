@@ -110,7 +110,7 @@ _NAMES = {  # NumPy's name -> ours, where they differ
     "arcsin": "arc_sin",
     "arccos": "arc_cos",
     "arctan": "arc_tan",
-    "arctan2": "arc_tan_2",
+    "arctan2": "arc_tan2",
     "sinh": "sin_h",
     "cosh": "cos_h",
     "tanh": "tan_h",

@@ -123,14 +123,18 @@ void bp_copyswapn(void *to, npy_intp st, void *from, npy_intp sf, npy_intp n, in
 }
 
 int bp_fromstr(char *text, void *to, char **end, PyArray_Descr *d) {
+    NPY_ALLOW_C_API_DEF
+    NPY_ALLOW_C_API /* NumPy reads text without holding the lock */
+        int result = -1;
     double value = PyOS_string_to_double(text, end, NULL);
     if (value == -1.0 && PyErr_Occurred()) {
         PyErr_Clear();
         *end = text;
-        return -1;
+    } else {
+        PyObject *number = PyUnicode_FromStringAndSize(text, *end - text);
+        result = number ? bp_setitem((PositDescr *)d, number, to) : -1;
+        Py_XDECREF(number);
     }
-    PyObject *number = PyUnicode_FromStringAndSize(text, *end - text);
-    int result = number ? bp_setitem((PositDescr *)d, number, to) : -1;
-    Py_XDECREF(number);
+    NPY_DISABLE_C_API
     return result;
 }

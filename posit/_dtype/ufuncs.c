@@ -333,8 +333,8 @@ int bp_register_ufuncs(void) {
         {"arccos", 1, 1},      {"arctan", 1, 1},       {"sinh", 1, 1},      {"cosh", 1, 1},
         {"tanh", 1, 1},        {"arcsinh", 1, 1},      {"arccosh", 1, 1},   {"arctanh", 1, 1},
         {"cbrt", 1, 1},        {"hypot", 2, 1},        {"arctan2", 2, 1},   {"power", 2, 1},
-        {"float_power", 2, 1}, {"floor_divide", 2, 1}, {"remainder", 2, 1}, {"fmod", 2, 1},
-        {"copysign", 2, 1},    {"nextafter", 2, 1},    {"divmod", 2, 2},
+        {"float_power", 2, 1}, {"floor_divide", 2, 1}, {"remainder", 2, 1}, {"copysign", 2, 1},
+        {"nextafter", 2, 1},   {"divmod", 2, 2},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         int flags = table[i].reorderable ? NPY_METH_IS_REORDERABLE : 0;
