@@ -13,7 +13,7 @@ dtype = Extension(
     "posit._dtype._ext",
     sources=[
         f"posit/_dtype/{name}.c"
-        for name in ("dtype", "arrfuncs", "constants", "order", "casts", "ufuncs", "matmul")
+        for name in ("dtype", "arrfuncs", "constants", "order", "casts", "text", "ufuncs", "matmul")
     ],
     depends=["posit/_dtype/dtype.h", *build.HEADERS],
     include_dirs=["ctypes_src", np.get_include()],

@@ -93,7 +93,7 @@ class Limits:
     def __repr__(self) -> str:
         return (
             f"finfo(resolution={self.resolution}, min={self.min}, max={self.max},"
-            f" dtype={self.dtype})"
+            f" dtype={self.dtype!r})"
         )
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import reference
-from ._arrays import Patterns, core_spec, ffi, lib, pointer
+from ._arrays import Patterns, check_range, core_spec, ffi, lib, pointer
 from ._dtype import bits, view
 from .scalar import Posit
 from .spec import PositSpec
@@ -109,7 +109,8 @@ def einsum(subscripts: str, *operands: Array) -> Any:
         kept = [inputs[0].index(c) for c in output]
         summed = tuple(i for i, c in enumerate(inputs[0]) if c not in output)
         x = arrays[0].transpose(*kept, *summed)
-        return sum(x, axis=tuple(range(len(kept), x.ndim))) if summed else x
+        result = sum(x, axis=tuple(range(len(kept), x.ndim))) if summed else x
+        return result[()]  # no array without axes
     return _pair(arrays, inputs, output)
 
 
@@ -142,8 +143,7 @@ def _pair(arrays: list[Array], inputs: list[str], output: str) -> Any:
         y.reshape(size(batch), size(inner), size(right)),
     ).reshape([sizes[c] for c in batch + left + right])
     order = batch + left + right
-    result = product.transpose([order.index(c) for c in output])
-    return result if result.ndim else result[()]
+    return product.transpose([order.index(c) for c in output])[()]  # no array without axes
 
 
 def _subscripts(text: str, arrays: list[Array]) -> tuple[list[str], str]:
@@ -185,6 +185,7 @@ def _lines(
     kept = [i for i in range(array.ndim) if i not in axes]
     shape = [array.shape[i] for i in kept]
     length = int(np.prod([array.shape[i] for i in axes], dtype=np.int64))
+    check_range(bits(array), spec, "a")
     lines = bits(array).transpose(*kept, *axes).reshape(*shape, length)
 
     def finish(found: Any) -> Any:

@@ -54,7 +54,7 @@ class Posit:
         elif isinstance(value, str):
             bits = reference.from_string(value, found)
         else:
-            bits = int(codec.encode(int(value) if isinstance(value, bool) else value, found))
+            bits = int(codec.encode(_plain(value), found))
         return cls.from_bits(bits, found)
 
     @classmethod
@@ -68,6 +68,9 @@ class Posit:
         return made
 
     def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("a Posit is immutable")
+
+    def __delattr__(self, name: str) -> None:
         raise AttributeError("a Posit is immutable")
 
     def __reduce__(self) -> tuple[Any, tuple[int, PositSpec]]:
@@ -93,6 +96,12 @@ class Posit:
     shape: tuple[()] = ()
     ndim = 0
     size = 1
+    __array_priority__ = -1.0  # NumPy's scalars leave operators to us, its arrays do not
+    __iter__ = None
+
+    def __getitem__(self, index: Any) -> Any:
+        """``x[()]`` and ``x[...]``, as NumPy's scalars have it."""
+        return np.asarray(self)[index]
 
     @property
     def is_nar(self) -> bool:
@@ -188,6 +197,11 @@ class Posit:
         return NotImplemented if pair is None else test(pair[0], pair[1])
 
     def __eq__(self, other: object) -> Any:
+        if isinstance(other, Posit):  # of any format: a dict of both must not raise
+            same = self._bits == other._bits and self._spec == other._spec
+            return same or reference.decode(self._bits, self._spec) == reference.decode(
+                other._bits, other._spec
+            )
         return self._compare(other, operator.eq)
 
     def __lt__(self, other: Any) -> Any:
@@ -289,9 +303,13 @@ def _common(a: Posit, b: Any) -> tuple[int, int, PositSpec] | None:
         wide = max(spec, b.spec, key=lambda s: s.n)
         return a.astype(wide).bits, b.astype(wide).bits, wide
     if isinstance(b, (int, float, Fraction, Decimal, np.integer, np.floating, np.bool_)):
-        value = int(b) if isinstance(b, (bool, np.bool_)) else b
-        return a.bits, int(codec.encode(value, spec)), spec
+        return a.bits, int(codec.encode(_plain(b), spec)), spec
     return None
+
+
+def _plain(value: Any) -> Any:
+    """Booleans as the integers that they are."""
+    return int(value) if isinstance(value, (bool, np.bool_)) else value
 
 
 def _width(template: str) -> str:

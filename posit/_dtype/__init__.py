@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import codec, reference
+from .. import codec, functions, reference
 from .._arrays import Patterns, patterns
 from ..scalar import Posit
 from ..spec import PositSpec
@@ -66,36 +66,28 @@ def _exact(value: Any) -> Fraction | None:
     return reference.exact(value)
 
 
-def _arange(first: int, second: int, spec: PositSpec, out: Patterns) -> None:
-    """out[i] = first + i·(second - first), each rounded once; out[0] and out[1] are given."""
-    start, next_ = reference.decode(first, spec), reference.decode(second, spec)
-    if start is None or next_ is None:
-        out[2:] = spec.nar
-        return
-    step = next_ - start
-    out[2:] = [reference.encode(start + i * step, spec) for i in range(2, out.size)]
+def _divmod(a: Patterns, b: Patterns, spec: PositSpec, q: Patterns, r: Patterns) -> None:
+    quotient = functions.floor_divide(a, b, spec)
+    functions.remainder(a, b, spec, out=r)
+    q[...] = quotient
+
+
+def _fmod(a: Patterns, b: Patterns, spec: PositSpec, out: Patterns) -> None:
+    """The remainder of the quotient rounded towards zero: that of the magnitudes, signed as a."""
+    size = functions.remainder(functions.abs(a, spec), functions.abs(b, spec), spec)
+    functions.copysign(size, a, spec, out=out)
 
 
 @cache
 def _function(name: str) -> Callable[..., Any]:
     """The function behind the ufunc ``name``: called as f(*inputs, spec, *outputs)."""
-    if name == "arange":
-        return _arange
     if name == "constant":
         from ..limits import constant
 
         return constant
-    from .. import functions
-
-    if name == "divmod":
-
-        def both(a: Patterns, b: Patterns, spec: PositSpec, q: Patterns, r: Patterns) -> None:
-            quotient = functions.floor_divide(a, b, spec)
-            functions.remainder(a, b, spec, out=r)
-            q[...] = quotient
-
-        return both
-    function = getattr(functions, _NAMES.get(name, name))
+    if name in ("divmod", "fmod"):
+        return _divmod if name == "divmod" else _fmod
+    function = functions.UFUNCS["power" if name == "float_power" else name]
 
     def call(*operands: Any) -> None:
         function(*operands[:-1], out=operands[-1])
@@ -103,30 +95,14 @@ def _function(name: str) -> Callable[..., Any]:
     return call
 
 
-_NAMES = {  # NumPy's name -> ours, where they differ
-    "rint": "nearest_int",
-    "expm1": "exp_minus_1",
-    "log1p": "log_plus_1",
-    "arcsin": "arc_sin",
-    "arccos": "arc_cos",
-    "arctan": "arc_tan",
-    "arctan2": "arc_tan2",
-    "sinh": "sin_h",
-    "cosh": "cos_h",
-    "tanh": "tan_h",
-    "arcsinh": "arc_sin_h",
-    "arccosh": "arc_cos_h",
-    "arctanh": "arc_tan_h",
-    "power": "pow",
-    "float_power": "pow",
-}
-
-_ext.setup(Posit, Posit.from_bits, _to_bits, _to_number, reference.to_string, _function)
+_ext.setup(PositSpec, Posit, Posit.from_bits, _to_bits, _to_number, reference.to_string, _function)
 
 
 @cache
 def _dtype_of(spec: PositSpec) -> np.dtype[Any]:
     made: np.dtype[Any] = _ext.PositDType(spec)
+    # NumPy takes for granted that np.dtype(str(made)) is made: as_strided, np.load of records
+    np.sctypeDict[str(made)] = made  # type: ignore[assignment]
     return made
 
 
@@ -150,7 +126,8 @@ def bits(a: npt.NDArray[Any]) -> Patterns:
         return a.spec.storage.type(a.bits)
     spec = getattr(getattr(a, "dtype", None), "spec", None)
     if spec is None:
-        raise TypeError(f"bits: expected a posit array, got {type(a).__name__} of {a.dtype}")
+        kind = getattr(a, "dtype", type(a).__name__)
+        raise TypeError(f"bits: expected a posit array, got {kind}")
     return a.view(spec.storage)
 
 

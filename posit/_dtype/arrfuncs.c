@@ -30,38 +30,29 @@ int bp_argmin(void *data, npy_intp n, npy_intp *at, void *arr) {
 
 npy_bool bp_nonzero(void *data, void *arr) { return bp_get(data, array_spec(arr)) != 0; }
 
-/* arange: element i is x0 + i*(x1 - x0) with exact x1 - x0, rounded once through an accumulator:
- * (1-i)*x0 + i*x1, whose integer factors are split into powers of two. */
+/* arange: element i is x0 + i*(x1 - x0), exact in a quire and rounded once. */
 int bp_fill(void *data, npy_intp n, void *arr) {
-    PyArray_Descr *d = PyArray_DESCR((PyArrayObject *)arr);
-    bp_spec s = bp_spec_of(d);
+    bp_spec s = array_spec(arr);
     int size = bp_bytes(s);
     char *p = data;
+    if (s.n == 0) return bp_no_format();
     if (n < 3) return 0;
-    int64_t first = bp_get(p, s), second = bp_get(p + size, s);
-    PyObject *spec = ((PositDescr *)d)->object;
-    NPY_ALLOW_C_API_DEF
-    NPY_ALLOW_C_API
-    int result = -1;
-    PyObject *name = PyUnicode_FromString("arange");
-    PyObject *function = name ? PyObject_CallOneArg(bp_python.function, name) : NULL;
-    npy_intp shape = n;
-    PyObject *out = PyArray_SimpleNewFromData(1, &shape, bp_typenum(s), data);
-    if (function && out) {
-        PyObject *done =
-            PyObject_CallFunction(function, "LLOO", (long long)first, (long long)second, spec, out);
-        result = done ? 0 : -1;
-        Py_XDECREF(done);
+    if (bp_check(s, 2, p, size) < 0) return -1;
+    bp_layout l = bp_exact_layout(s);
+    uint64_t sum[BP_MAX_LIMBS] = {0}, step[BP_MAX_LIMBS] = {0};
+    int32_t sum_flags = 0, step_flags = 0;
+    bp_quire_add(s, l, step, &step_flags, bp_get(p, s), 1);
+    bp_quire_add(s, l, step, &step_flags, bp_get(p + size, s), 0);
+    bp_quire_add(s, l, sum, &sum_flags, bp_get(p + size, s), 0);
+    for (npy_intp i = 2; i < n; i++) {
+        bp_quire_merge(l, sum, &sum_flags, step, step_flags);
+        bp_put(p + i * size, s, bp_quire_round(s, l, sum, sum_flags));
     }
-    Py_XDECREF(name);
-    Py_XDECREF(function);
-    Py_XDECREF(out);
-    NPY_DISABLE_C_API
-    return result;
+    return 0;
 }
 
 int bp_fill_scalar(void *data, npy_intp n, void *value, void *arr) {
-    size_t size = (size_t)bp_bytes(array_spec(arr));
+    size_t size = (size_t)PyArray_ITEMSIZE((PyArrayObject *)arr);
     for (npy_intp i = 0; i < n; i++) memcpy((char *)data + (size_t)i * size, value, size);
     return 0;
 }
@@ -89,13 +80,13 @@ int bp_sort(void *data, npy_intp n, void *arr) {
     NPY_DISABLE_C_API
     return result;
 }
-int bp_argsort(void *data, npy_intp *at, npy_intp n, void *arr) {
+static int argsort(void *data, npy_intp *at, npy_intp n, void *arr, NPY_SORTKIND kind) {
     NPY_ALLOW_C_API_DEF
     NPY_ALLOW_C_API
     PyArray_Descr *held;
     PyArray_ArrFuncs *f = integer_functions(arr, &held);
     PyObject *view = integer_view(data, n, arr);
-    PyArray_ArgSortFunc *sort = f->argsort[NPY_QUICKSORT];
+    PyArray_ArgSortFunc *sort = f->argsort[kind];
     NPY_DISABLE_C_API
     int result = view ? sort(data, at, n, view) : -1;
     NPY_ALLOW_C_API
@@ -103,6 +94,12 @@ int bp_argsort(void *data, npy_intp *at, npy_intp n, void *arr) {
     Py_DECREF(held);
     NPY_DISABLE_C_API
     return result;
+}
+int bp_argsort(void *data, npy_intp *at, npy_intp n, void *arr) {
+    return argsort(data, at, n, arr, NPY_QUICKSORT);
+}
+int bp_argsort_stable(void *data, npy_intp *at, npy_intp n, void *arr) {
+    return argsort(data, at, n, arr, NPY_STABLESORT);
 }
 
 static void swap_bytes(char *p, int size) {
@@ -113,7 +110,7 @@ static void swap_bytes(char *p, int size) {
     }
 }
 void bp_copyswap(void *to, void *from, int swap, void *arr) {
-    int size = bp_bytes(array_spec(arr));
+    int size = (int)PyArray_ITEMSIZE((PyArrayObject *)arr);
     if (from) memmove(to, from, (size_t)size);
     if (swap) swap_bytes(to, size);
 }
@@ -122,15 +119,18 @@ void bp_copyswapn(void *to, npy_intp st, void *from, npy_intp sf, npy_intp n, in
         bp_copyswap((char *)to + i * st, from ? (char *)from + i * sf : NULL, swap, arr);
 }
 
+/* np.fromstring: a decimal, nan or inf as Python reads them, or NaR. Called without the GIL. */
 int bp_fromstr(char *text, void *to, char **end, PyArray_Descr *d) {
     NPY_ALLOW_C_API_DEF
-    NPY_ALLOW_C_API /* NumPy reads text without holding the lock */
-        int result = -1;
-    double value = PyOS_string_to_double(text, end, NULL);
-    if (value == -1.0 && PyErr_Occurred()) {
-        PyErr_Clear();
+    NPY_ALLOW_C_API
+    int result = -1;
+    if (PyOS_strnicmp(text, "nar", 3) == 0) {
+        *end = text + 3;
+    } else if (PyOS_string_to_double(text, end, NULL) == -1.0 && PyErr_Occurred()) {
+        PyErr_Clear(); /* NumPy says itself that this is no number */
         *end = text;
-    } else {
+    }
+    if (*end != text) {
         PyObject *number = PyUnicode_FromStringAndSize(text, *end - text);
         result = number ? bp_setitem((PositDescr *)d, number, to) : -1;
         Py_XDECREF(number);

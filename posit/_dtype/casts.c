@@ -7,6 +7,7 @@
 enum { CHUNK = 256 };
 
 /* ---- posit to posit ---- */
+static int same_spec(bp_spec a, bp_spec b) { return a.n == b.n && a.rs == b.rs && a.es == b.es; }
 static NPY_CASTING resolve_posit(struct PyArrayMethodObject_tag *m, PyArray_DTypeMeta *const *dt,
                                  PyArray_Descr *const *given, PyArray_Descr **loop,
                                  npy_intp *view_offset) {
@@ -16,18 +17,11 @@ static NPY_CASTING resolve_posit(struct PyArrayMethodObject_tag *m, PyArray_DTyp
     Py_INCREF(given[0]);
     Py_INCREF(to);
     loop[0] = given[0], loop[1] = to;
-    if (a.n == b.n && a.rs == b.rs && a.es == b.es) {
+    if (same_spec(a, b)) {
         *view_offset = 0;
         return NPY_NO_CASTING;
     }
     return a.rs == b.rs && a.es == b.es && a.n <= b.n ? NPY_SAFE_CASTING : NPY_SAME_KIND_CASTING;
-}
-static int no_format(void) {
-    NPY_ALLOW_C_API_DEF
-    NPY_ALLOW_C_API
-    PyErr_SetString(PyExc_TypeError, "a posit array needs a format: give posit.dtype(n, rs, es)");
-    NPY_DISABLE_C_API
-    return -1;
 }
 static int number_loop(bp_spec s, char *const *data, npy_intp n, const npy_intp *strides) {
     for (npy_intp i = 0; i < n; i++) {
@@ -42,16 +36,17 @@ static int number_loop(bp_spec s, char *const *data, npy_intp n, const npy_intp 
 static int posit_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp *dims,
                       const npy_intp *strides, NpyAuxData *aux) {
     (void)aux;
-    if (bp_spec_of(c->descriptors[1]).n == 0) return no_format();
-    if (bp_spec_of(c->descriptors[0]).n == 0)
-        return number_loop(bp_spec_of(c->descriptors[1]), data, dims[0], strides);
+    bp_spec from = bp_spec_of(c->descriptors[0]), to = bp_spec_of(c->descriptors[1]);
     npy_intp size = c->descriptors[0]->elsize;
-    if (c->descriptors[0] == c->descriptors[1] && strides[0] == size && strides[1] == size) {
-        memmove(data[1], data[0], (size_t)(dims[0] * size));
+    if (same_spec(from, to)) {
+        for (npy_intp i = 0; i < dims[0]; i++)
+            memmove(data[1] + i * strides[1], data[0] + i * strides[0], (size_t)size);
         return 0;
     }
-    bp_convert(bp_spec_of(c->descriptors[0]), bp_spec_of(c->descriptors[1]), (size_t)dims[0],
-               data[0], strides[0], data[1], strides[1]);
+    if (to.n == 0) return bp_no_format();
+    if (from.n == 0) return number_loop(to, data, dims[0], strides);
+    if (bp_check(from, dims[0], data[0], strides[0]) < 0) return -1;
+    bp_convert(from, to, (size_t)dims[0], data[0], strides[0], data[1], strides[1]);
     return 0;
 }
 
@@ -70,7 +65,9 @@ static NPY_CASTING resolve_into(struct PyArrayMethodObject_tag *m, PyArray_DType
     }
     loop[1] = to;
     /* never safe, not even from bool: NumPy's einsum would trust it and return garbage */
-    return PyTypeNum_ISCOMPLEX(given[0]->type_num) ? NPY_UNSAFE_CASTING : NPY_SAME_KIND_CASTING;
+    int real = PyTypeNum_ISBOOL(given[0]->type_num) || PyTypeNum_ISINTEGER(given[0]->type_num) ||
+               PyTypeNum_ISFLOAT(given[0]->type_num);
+    return real ? NPY_SAME_KIND_CASTING : NPY_UNSAFE_CASTING;
 }
 
 /* A long double has up to 113 significand bits: 64 of them and a sticky bit round like all. */
@@ -84,6 +81,17 @@ static int64_t encode_long(npy_longdouble x, bp_spec s) {
     return x < 0 ? -body : body;
 }
 
+/* As NumPy does where complex becomes real. */
+static int warn_of_complex(void) {
+    PyObject *module = PyImport_ImportModule("numpy.exceptions");
+    PyObject *category = module ? PyObject_GetAttrString(module, "ComplexWarning") : NULL;
+    const char *text = "Casting complex values to posits discards the imaginary part";
+    int result = category ? PyErr_WarnEx(category, text, 1) : -1;
+    Py_XDECREF(category);
+    Py_XDECREF(module);
+    return result;
+}
+
 static int into_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp *dims,
                      const npy_intp *strides, NpyAuxData *aux) {
     (void)aux;
@@ -92,7 +100,8 @@ static int into_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp
     const char *in = data[0];
     char *out = data[1];
     npy_intp si = strides[0], so = strides[1], n = dims[0];
-    if (s.n == 0) return no_format();
+    if (s.n == 0) return bp_no_format();
+    if (PyTypeNum_ISCOMPLEX(type) && warn_of_complex() < 0) return -1;
     switch (type) {
     case NPY_FLOAT: bp_encode_f32(s, (size_t)n, in, si, out, so); return 0;
     case NPY_DOUBLE: bp_encode_f64(s, (size_t)n, in, si, out, so); return 0;
@@ -186,7 +195,8 @@ static int from_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp
     char *out = data[1];
     npy_intp si = strides[0], so = strides[1], n = dims[0];
     int bad = 0;
-    if (s.n == 0) return no_format();
+    if (s.n == 0) return bp_no_format();
+    if (bp_check(s, n, in, si) < 0) return -1;
     if (type == NPY_FLOAT) return bp_decode_f32(s, (size_t)n, in, si, out, so), 0;
     if (type == NPY_DOUBLE) return bp_decode_f64(s, (size_t)n, in, si, out, so, 0), 0;
     if (type == NPY_CFLOAT || type == NPY_CDOUBLE || type == NPY_CLONGDOUBLE) {
@@ -221,103 +231,69 @@ static int from_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp
     return 0;
 }
 
-/* ---- text ---- */
-enum { TEXT = 32 }; /* sign, 21 digits, point, e+1234: the longest shortest decimal fits */
-
-static NPY_CASTING resolve_text(struct PyArrayMethodObject_tag *m, PyArray_DTypeMeta *const *dt,
+/* ---- raw bytes: refused, because NumPy's own way of reading them crashes ---- */
+static NPY_CASTING resolve_void(struct PyArrayMethodObject_tag *m, PyArray_DTypeMeta *const *dt,
                                 PyArray_Descr *const *given, PyArray_Descr **loop,
                                 npy_intp *view_offset) {
-    (void)m, (void)view_offset;
-    if (given[1]) {
-        loop[1] = PyArray_DescrNewByteorder(given[1], NPY_NATIVE);
-    } else {
-        loop[1] = PyArray_DescrNewFromType(dt[1]->type_num);
-        if (loop[1]) loop[1]->elsize = TEXT * (dt[1]->type_num == NPY_UNICODE ? 4 : 1);
-    }
-    if (loop[1] == NULL) return (NPY_CASTING)-1;
-    loop[0] = (PyArray_Descr *)Py_NewRef((PyObject *)given[0]);
-    return NPY_UNSAFE_CASTING;
+    (void)m, (void)dt, (void)loop, (void)view_offset;
+    PyErr_Format(PyExc_TypeError,
+                 "cannot cast %S to a posit: choose a field, x['name'], or reinterpret the bytes, "
+                 "x.view(posit.dtype(...))",
+                 given[0]);
+    return (NPY_CASTING)-1;
 }
-
-static int to_text_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp *dims,
-                        const npy_intp *strides, NpyAuxData *aux) {
-    (void)aux;
-    PositDescr *d = (PositDescr *)c->descriptors[0];
-    npy_intp room = c->descriptors[1]->elsize;
-    int wide = c->descriptors[1]->type_num == NPY_UNICODE;
-    for (npy_intp i = 0; i < dims[0]; i++) {
-        char *out = data[1] + i * strides[1];
-        PyObject *text =
-            PyObject_CallFunction(bp_python.to_text, "LO",
-                                  (long long)bp_get(data[0] + i * strides[0], d->spec), d->object);
-        if (text == NULL) return -1;
-        Py_ssize_t length;
-        const char *ascii = PyUnicode_AsUTF8AndSize(text, &length);
-        if (ascii == NULL) {
-            Py_DECREF(text);
-            return -1;
-        }
-        memset(out, 0, (size_t)room);
-        for (Py_ssize_t k = 0; k < length && (k + 1) * (wide ? 4 : 1) <= room; k++) {
-            Py_UCS4 letter = (unsigned char)ascii[k];
-            if (wide) memcpy(out + 4 * k, &letter, 4);
-            else out[k] = ascii[k];
-        }
-        Py_DECREF(text);
-    }
-    return 0;
-}
-
-static int from_text_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp *dims,
-                          const npy_intp *strides, NpyAuxData *aux) {
-    (void)aux;
-    npy_intp room = c->descriptors[0]->elsize;
-    int wide = c->descriptors[0]->type_num == NPY_UNICODE;
-    for (npy_intp i = 0; i < dims[0]; i++) {
-        const char *in = data[0] + i * strides[0];
-        npy_intp length = wide ? room / 4 : room;
-        Py_UCS4 letters[256] = {0}, last;
-        if (length > 256) length = 256; /* longer text is refused below: no number needs it */
-        for (npy_intp k = 0; k < length; k++) {
-            if (wide) memcpy(&letters[k], in + 4 * k, 4);
-            else letters[k] = (unsigned char)in[k];
-        }
-        last = length ? letters[length - 1] : 0;
-        if (last != 0 && (wide ? room / 4 : room) > 256) {
-            PyErr_SetString(PyExc_ValueError, "text of more than 256 characters is not a number");
-            return -1;
-        }
-        while (length && letters[length - 1] == 0) length--;
-        PyObject *text = PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, letters, length);
-        int done =
-            text ? bp_setitem((PositDescr *)c->descriptors[1], text, data[1] + i * strides[1]) : -1;
-        Py_XDECREF(text);
-        if (done < 0) return -1;
-    }
-    return 0;
+static int void_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp *dims,
+                     const npy_intp *strides, NpyAuxData *aux) {
+    (void)c, (void)data, (void)dims, (void)strides, (void)aux;
+    return -1;
 }
 
 /* ---- the table ---- */
+
+/* Which loop, and what it needs. A cast that may raise keeps the GIL: NumPy does not take it back
+ * before it leaves an iterator whose first cast has failed. */
+static int get_loop(PyArrayMethod_Context *c, int aligned, int move_references,
+                    const npy_intp *strides, PyArrayMethod_StridedLoop **loop, NpyAuxData **aux,
+                    NPY_ARRAYMETHOD_FLAGS *flags) {
+    (void)aligned, (void)move_references, (void)strides;
+    PyArray_Descr *from = c->descriptors[0], *to = c->descriptors[1];
+    int type = to->type_num, may_raise = PyTypeNum_ISCOMPLEX(from->type_num);
+    int warns = PyTypeNum_ISINTEGER(type);
+    for (int i = 0; i < 2; i++) {
+        if (!bp_is_posit(c->descriptors[i])) continue;
+        bp_spec s = bp_spec_of(c->descriptors[i]);
+        may_raise |= s.n != 8 * bp_bytes(s);
+    }
+    *loop = !bp_is_posit(from) ? into_loop : bp_is_posit(to) ? posit_loop : from_loop;
+    *aux = NULL;
+    *flags = (NPY_ARRAYMETHOD_FLAGS)((may_raise ? NPY_METH_REQUIRES_PYAPI : 0) |
+                                     (warns ? 0 : NPY_METH_NO_FLOATINGPOINT_ERRORS));
+    return 0;
+}
+
 enum { MAX_CASTS = 48 };
 static PyArrayMethod_Spec specs[MAX_CASTS], *list[MAX_CASTS + 1];
 static PyArray_DTypeMeta *pairs[MAX_CASTS][2];
 static PyType_Slot cast_slots[MAX_CASTS][4];
 static int count;
 
+/* Casts of text have a loop of their own, which is Python throughout. */
 static void add(const char *name, PyArray_DTypeMeta *from, PyArray_DTypeMeta *to,
-                NPY_CASTING casting, int flags, void *resolve, void *loop) {
+                NPY_CASTING casting, void *resolve, void *text_loop) {
     pairs[count][0] = from, pairs[count][1] = to;
     PyType_Slot *s = cast_slots[count];
     s[0] = (PyType_Slot){NPY_METH_resolve_descriptors, resolve};
-    s[1] = (PyType_Slot){NPY_METH_strided_loop, loop};
-    s[2] = (PyType_Slot){NPY_METH_unaligned_strided_loop, loop};
+    s[1] = text_loop ? (PyType_Slot){NPY_METH_strided_loop, text_loop}
+                     : (PyType_Slot){NPY_METH_get_loop, get_loop};
+    s[2] = text_loop ? (PyType_Slot){NPY_METH_unaligned_strided_loop, text_loop}
+                     : (PyType_Slot){0, NULL};
     s[3] = (PyType_Slot){0, NULL};
     specs[count] = (PyArrayMethod_Spec){
         .name = name,
         .nin = 1,
         .nout = 1,
         .casting = casting,
-        .flags = (NPY_ARRAYMETHOD_FLAGS)(flags | NPY_METH_SUPPORTS_UNALIGNED),
+        .flags = NPY_METH_SUPPORTS_UNALIGNED | (text_loop ? NPY_METH_REQUIRES_PYAPI : 0),
         .dtypes = pairs[count],
         .slots = s,
     };
@@ -332,27 +308,25 @@ PyArrayMethod_Spec **bp_casts(void) {
         NPY_FLOAT, NPY_DOUBLE, NPY_LONGDOUBLE, NPY_CFLOAT,   NPY_CDOUBLE,   NPY_CLONGDOUBLE,
     };
     count = 0;
-    add("posit_to_posit", NULL, NULL, NPY_SAME_KIND_CASTING, NPY_METH_NO_FLOATINGPOINT_ERRORS,
-        resolve_posit, posit_loop);
+    add("posit_to_posit", NULL, NULL, NPY_SAME_KIND_CASTING, resolve_posit, NULL);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         PyArray_Descr *d = PyArray_DescrFromType(types[i]);
         PyArray_DTypeMeta *other = NPY_DTYPE(d);
         NPY_CASTING in = PyTypeNum_ISCOMPLEX(types[i]) ? NPY_UNSAFE_CASTING : NPY_SAME_KIND_CASTING;
-        add("number_to_posit", other, NULL, in, NPY_METH_NO_FLOATINGPOINT_ERRORS, resolve_into,
-            into_loop);
         int exact = PyTypeNum_ISFLOAT(types[i]) || PyTypeNum_ISCOMPLEX(types[i]);
-        add("posit_to_number", NULL, other, exact ? NPY_SAME_KIND_CASTING : NPY_UNSAFE_CASTING,
-            exact ? NPY_METH_NO_FLOATINGPOINT_ERRORS : 0, resolve_from, from_loop);
+        NPY_CASTING out = exact ? NPY_SAME_KIND_CASTING : NPY_UNSAFE_CASTING;
+        add("number_to_posit", other, NULL, in, resolve_into, NULL);
+        add("posit_to_number", NULL, other, out, resolve_from, NULL);
         Py_DECREF(d);
     }
-    static const int texts[] = {NPY_UNICODE, NPY_STRING};
-    for (size_t i = 0; i < 2; i++) {
-        PyArray_Descr *d = PyArray_DescrFromType(texts[i]);
-        add("posit_to_text", NULL, NPY_DTYPE(d), NPY_UNSAFE_CASTING, NPY_METH_REQUIRES_PYAPI,
-            resolve_text, to_text_loop);
-        add("text_to_posit", NPY_DTYPE(d), NULL, NPY_UNSAFE_CASTING, NPY_METH_REQUIRES_PYAPI,
-            resolve_into, from_text_loop);
-        Py_DECREF(d);
+    PyArray_Descr *raw = PyArray_DescrFromType(NPY_VOID);
+    add("void_to_posit", NPY_DTYPE(raw), NULL, NPY_UNSAFE_CASTING, resolve_void, void_loop);
+    Py_DECREF(raw);
+    PyArray_DTypeMeta *texts[] = {&PyArray_UnicodeDType, &PyArray_BytesDType, &PyArray_StringDType};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        add("posit_to_text", NULL, texts[i], NPY_UNSAFE_CASTING, bp_resolve_to_text, bp_to_text);
+        add("text_to_posit", texts[i], NULL, NPY_UNSAFE_CASTING, bp_resolve_from_text,
+            bp_from_text);
     }
     list[count] = NULL;
     return list;

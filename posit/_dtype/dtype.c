@@ -21,8 +21,9 @@ PositDescr *bp_new_descr(PyObject *spec) {
     d->base.elsize = spec ? bp_bytes(d->spec) : (int)sizeof(bp_number);
     d->base.alignment = spec ? bp_bytes(d->spec) : (int)_Alignof(bp_number);
     d->base.kind = 'V';
-    d->base.type = 'p';
+    d->base.type = 'X'; /* no type of NumPy's: functions that keep only the letter fail */
     d->base.byteorder = '|';
+    if (spec && d->spec.n != 8 * d->base.elsize) d->base.flags |= NPY_NEEDS_INIT; /* no garbage */
     return d;
 }
 
@@ -44,6 +45,51 @@ PositDescr *bp_common(PositDescr *a, PositDescr *b) {
         return NULL;
     }
     return (PositDescr *)Py_NewRef((PyObject *)(a->spec.n >= b->spec.n ? a : b));
+}
+
+/* The one format of all posits among the descriptors given. */
+PositDescr *bp_common_of(int n, PyArray_Descr *const *given) {
+    PositDescr *common = NULL;
+    for (int i = 0; i < n; i++) {
+        if (given[i] == NULL || !bp_is_posit(given[i])) continue;
+        PositDescr *d = (PositDescr *)given[i];
+        PositDescr *both = common ? bp_common(common, d) : (PositDescr *)Py_NewRef((PyObject *)d);
+        Py_XDECREF(common);
+        if (both == NULL) return NULL;
+        common = both;
+    }
+    if (common && common->spec.n == 0) {
+        Py_DECREF(common);
+        PyErr_SetString(PyExc_TypeError, "no operand says which posit format is meant");
+        return NULL;
+    }
+    return common;
+}
+
+int bp_no_format(void) {
+    NPY_ALLOW_C_API_DEF
+    NPY_ALLOW_C_API
+    PyErr_SetString(PyExc_TypeError,
+                    "a posit array needs a format: give dtype=posit.dtype(n, rs, es)");
+    NPY_DISABLE_C_API
+    return -1;
+}
+
+int bp_check(bp_spec s, npy_intp n, const char *p, npy_intp stride) {
+    const int64_t low = bp_nar(s);
+    if (s.n == 8 * bp_bytes(s)) return 0;
+    for (npy_intp i = 0; i < n; i++) {
+        int64_t x = bp_get(p + i * stride, s);
+        if (x >= low && x < -low) continue;
+        NPY_ALLOW_C_API_DEF
+        NPY_ALLOW_C_API
+        PyErr_Format(PyExc_ValueError,
+                     "%lld is not a pattern of <%d,%d,%d>: signed patterns run from %lld to %lld",
+                     (long long)x, s.n, s.rs, s.es, (long long)low, (long long)(-low - 1));
+        NPY_DISABLE_C_API
+        return -1;
+    }
+    return 0;
 }
 
 static PyArray_DTypeMeta *common_dtype(PyArray_DTypeMeta *cls, PyArray_DTypeMeta *other) {
@@ -93,8 +139,13 @@ int bp_setitem(PositDescr *d, PyObject *value, char *p) {
     bp_spec s = d->spec;
     int64_t bits = 0;
     if (s.n == 0) return set_number(value, p);
+    int beyond = 0;
+    int64_t whole = PyLong_CheckExact(value) ? PyLong_AsLongLongAndOverflow(value, &beyond) : 0;
     if (PyFloat_CheckExact(value)) {
         bits = bp_encode64_f64(PyFloat_AS_DOUBLE(value), s);
+    } else if (PyLong_CheckExact(value) && !beyond) {
+        bp_encode_i64(s, 1, &whole, 0, p, 0);
+        return 0;
     } else {
         PyObject *made = PyObject_CallFunctionObjArgs(bp_python.to_bits, value, d->object, NULL);
         if (made == NULL) return -1;
@@ -107,11 +158,7 @@ int bp_setitem(PositDescr *d, PyObject *value, char *p) {
 }
 
 PyObject *bp_getitem(PositDescr *d, char *p) {
-    if (d->spec.n == 0) {
-        PyErr_SetString(PyExc_TypeError,
-                        "a posit array needs a format: give dtype=posit.dtype(n, rs, es)");
-        return NULL;
-    }
+    if (d->spec.n == 0) return bp_no_format(), NULL;
     return PyObject_CallFunction(bp_python.from_bits, "LO", (long long)bp_get(p, d->spec),
                                  d->object);
 }
@@ -144,9 +191,9 @@ static PyType_Slot slots[] = {
 static PyObject *descr_new(PyTypeObject *cls, PyObject *args, PyObject *kwds) {
     (void)cls;
     PyObject *spec = NULL;
-    if (PyTuple_GET_SIZE(args) == 0 && kwds == NULL) return (PyObject *)bp_new_descr(NULL);
     static char *names[] = {"spec", NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwds, "O", names, &spec)) return NULL;
+    PyTypeObject *type = (PyTypeObject *)bp_python.spec;
+    if (!PyArg_ParseTupleAndKeywords(args, kwds, "O!", names, type, &spec)) return NULL;
     return (PyObject *)bp_new_descr(spec);
 }
 
@@ -171,6 +218,11 @@ static PyObject *descr_spec(PositDescr *d, void *closure) {
 static PyObject *descr_name(PositDescr *d, void *closure) {
     (void)closure;
     return d->object ? PyObject_GetAttrString(d->object, "name") : PyUnicode_FromString("posit");
+}
+/* What np.dtype(...) reads back, as NumPy takes for granted in array interfaces and files of
+ * records. Not posit16: other packages register dtypes of their own by such names. */
+static PyObject *descr_str(PositDescr *d) {
+    return PyUnicode_FromFormat("n%d_rs%d_es%d", d->spec.n, d->spec.rs, d->spec.es);
 }
 static PyGetSetDef getset[] = {
     {"spec", (getter)descr_spec, NULL, "The posit.PositSpec of this dtype.", NULL},
@@ -201,26 +253,39 @@ PyArray_DTypeMeta PositDType = {{{
     .tp_new = descr_new,
     .tp_dealloc = (destructor)descr_dealloc,
     .tp_repr = (reprfunc)descr_repr,
-    .tp_str = (reprfunc)descr_repr,
+    .tp_str = (reprfunc)descr_str,
     .tp_hash = (hashfunc)descr_hash,
     .tp_getset = getset,
     .tp_methods = methods,
     .tp_doc = "A NumPy dtype of posits; made by posit.dtype(n, rs, es).",
 }}};
 
+/* Slots take one function for all kinds of sort. Equal patterns cannot be told apart, so that only
+ * argsort has to be stable. */
+static int fill_sorts(void) {
+    PyArray_Descr *any = (PyArray_Descr *)bp_new_descr(NULL);
+    if (any == NULL) return -1;
+    PyArray_ArrFuncs *f = PyDataType_GetArrFuncs(any);
+    for (int kind = 0; kind < NPY_NSORTS; kind++) {
+        f->sort[kind] = bp_sort;
+        f->argsort[kind] = kind == NPY_STABLESORT ? bp_argsort_stable : bp_argsort;
+    }
+    Py_DECREF(any);
+    return 0;
+}
+
 static PyObject *setup(PyObject *module, PyObject *args) {
-    PyObject *scalar, *from_bits, *to_bits, *to_number, *to_text, *function;
-    if (!PyArg_ParseTuple(args, "OOOOOO", &scalar, &from_bits, &to_bits, &to_number, &to_text,
-                          &function))
+    bp_helpers *h = &bp_python;
+    if (!PyArg_ParseTuple(args, "O!OOOOOO", &PyType_Type, &h->spec, &h->scalar, &h->from_bits,
+                          &h->to_bits, &h->to_number, &h->to_text, &h->function))
         return NULL;
-    bp_python = (bp_helpers){Py_NewRef(scalar),    Py_NewRef(from_bits), Py_NewRef(to_bits),
-                             Py_NewRef(to_number), Py_NewRef(to_text),   Py_NewRef(function)};
+    Py_INCREF(args); /* and with it the helpers */
     PyArrayMethod_Spec **casts = bp_casts();
     if (casts == NULL) return NULL;
     PyArrayDTypeMeta_Spec spec = {
         .flags = NPY_DT_PARAMETRIC | NPY_DT_NUMERIC,
         .casts = casts,
-        .typeobj = (PyTypeObject *)scalar,
+        .typeobj = (PyTypeObject *)bp_python.scalar,
         .slots = slots,
     };
     /* NumPy 2.4 added a slot and moved those of functions on arrays. */
@@ -237,6 +302,7 @@ static PyObject *setup(PyObject *module, PyObject *args) {
     ((PyTypeObject *)&PositDType)->tp_richcompare = PyArrayDescr_Type.tp_richcompare;
     if (PyType_Ready((PyTypeObject *)&PositDType) < 0) return NULL;
     if (PyArrayInitDTypeMeta_FromSpec(&PositDType, &spec) < 0) return NULL;
+    if (fill_sorts() < 0) return NULL;
     if (bp_register_ufuncs() < 0 || bp_register_reductions() < 0) return NULL;
     if (PyModule_AddObjectRef(module, "PositDType", (PyObject *)&PositDType) < 0) return NULL;
     Py_RETURN_NONE;

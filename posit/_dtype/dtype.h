@@ -43,6 +43,7 @@ extern PyArray_DTypeMeta PositDType;
 
 /* Python-side helpers, set once by posit/_dtype/__init__.py and kept for the process. */
 typedef struct {
+    PyObject *spec;      /* class PositSpec */
     PyObject *scalar;    /* class Posit */
     PyObject *from_bits; /* (bits, spec) -> Posit */
     PyObject *to_bits;   /* (any Python number or text, spec) -> int */
@@ -94,6 +95,10 @@ int bp_constant(PyArray_Descr *d, int id, void *to); /* constants.c */
 int bp_setitem(PositDescr *d, PyObject *value, char *p);
 PyObject *bp_getitem(PositDescr *d, char *p);
 PositDescr *bp_common(PositDescr *a, PositDescr *b);
+PositDescr *bp_common_of(int n, PyArray_Descr *const *given);
+int bp_no_format(void); /* raises TypeError and returns -1; needs no GIL */
+/* 0 if all are patterns, as the core takes for granted; else raises ValueError and returns -1. */
+int bp_check(bp_spec s, npy_intp n, const char *p, npy_intp stride);
 
 PyArrayMethod_Spec **bp_casts(void); /* casts.c; NULL-terminated */
 int bp_register_ufuncs(void);        /* ufuncs.c */
@@ -120,6 +125,12 @@ LOOP(bp_loop_isnan);
 LOOP(bp_loop_isfinite);
 LOOP(bp_loop_isinf);
 LOOP(bp_loop_signbit);
+LOOP(bp_loop_logical_not);
+
+/* text.c: casts from and to str, bytes and StringDType */
+PyArrayMethod_ResolveDescriptors bp_resolve_to_text, bp_resolve_from_text;
+LOOP(bp_to_text);
+LOOP(bp_from_text);
 
 /* arrfuncs.c: the slots that NumPy still takes as functions on whole arrays */
 PyArray_CompareFunc bp_compare;
@@ -128,7 +139,7 @@ PyArray_NonzeroFunc bp_nonzero;
 PyArray_FillFunc bp_fill;
 PyArray_FillWithScalarFunc bp_fill_scalar;
 PyArray_SortFunc bp_sort;
-PyArray_ArgSortFunc bp_argsort;
+PyArray_ArgSortFunc bp_argsort, bp_argsort_stable;
 PyArray_CopySwapFunc bp_copyswap;
 PyArray_CopySwapNFunc bp_copyswapn;
 PyArray_FromStrFunc bp_fromstr;

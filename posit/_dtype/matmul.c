@@ -24,6 +24,10 @@ static int products(PyArrayMethod_Context *c, char *const *data, npy_intp count,
         const char *a = data[0] + n * outer[0], *b = data[1] + n * outer[1];
         char *out = data[2] + n * outer[2];
         for (npy_intp i = 0; i < p.rows; i++)
+            if (bp_check(s, p.inner, a + i * p.ar, p.ak) < 0) return -1;
+        for (npy_intp j = 0; j < p.cols; j++)
+            if (bp_check(s, p.inner, b + j * p.bc, p.bk) < 0) return -1;
+        for (npy_intp i = 0; i < p.rows; i++)
             for (npy_intp j = 0; j < p.cols; j++)
                 dot_into(s, l, p.inner, a + i * p.ar, p.ak, b + j * p.bc, p.bk,
                          out + i * p.or_ + j * p.oc);
@@ -49,7 +53,7 @@ GUFUNC(vecmat, 1, d[1], d[2], 0, st[3], st[4], st[5], 0, st[6])
 static NPY_CASTING resolve(struct PyArrayMethodObject_tag *m, PyArray_DTypeMeta *const *dt,
                            PyArray_Descr *const *given, PyArray_Descr **loop, npy_intp *offset) {
     (void)m, (void)dt, (void)offset;
-    PositDescr *common = bp_common((PositDescr *)given[0], (PositDescr *)given[1]);
+    PositDescr *common = bp_common_of(2, given);
     if (common == NULL) return (NPY_CASTING)-1;
     for (int i = 0; i < 3; i++) loop[i] = (PyArray_Descr *)Py_NewRef((PyObject *)common);
     Py_DECREF(common);

@@ -148,7 +148,7 @@ LOOP(bp_loop_clip) {
     return 0;
 }
 
-enum { IS_NAR, IS_REAL, IS_INFINITE, IS_NEGATIVE };
+enum { IS_NAR, IS_REAL, IS_INFINITE, IS_NEGATIVE, IS_ZERO };
 BP_INLINE void test_all(const int op, const int size, bp_spec s, size_t count, char *const *data,
                         const npy_intp *strides) {
     const int64_t nar = bp_nar(s);
@@ -159,7 +159,10 @@ BP_INLINE void test_all(const int op, const int size, bp_spec s, size_t count, c
         const void *x = bp_gather(data[0], strides[0], i, n, size, &ra);
         for (size_t k = 0; k < n; k++) {
             int64_t p = bp_load(x, k, size);
-            to[k] = op == IS_NAR ? p == nar : op == IS_REAL ? p != nar : op == IS_NEGATIVE && p < 0;
+            to[k] = op == IS_NAR        ? p == nar
+                    : op == IS_REAL     ? p != nar
+                    : op == IS_NEGATIVE ? p < 0
+                                        : op == IS_ZERO && p == 0;
         }
         bp_scatter(data[1], strides[1], i, n, 1, to);
     }
@@ -175,3 +178,4 @@ PREDICATE(bp_loop_isnan, IS_NAR)
 PREDICATE(bp_loop_isfinite, IS_REAL)
 PREDICATE(bp_loop_isinf, IS_INFINITE)
 PREDICATE(bp_loop_signbit, IS_NEGATIVE)
+PREDICATE(bp_loop_logical_not, IS_ZERO)

@@ -5,31 +5,9 @@
 /* ---- descriptors ---- */
 
 /* All operands have one posit format, the common one of the inputs. */
-static PositDescr *common_posit(int n, PyArray_Descr *const *given) {
-    PositDescr *common = NULL;
-    for (int i = 0; i < n; i++) {
-        if (given[i] == NULL || !bp_is_posit(given[i])) continue;
-        PositDescr *d = (PositDescr *)given[i];
-        if (common == NULL) {
-            common = (PositDescr *)Py_NewRef((PyObject *)d);
-            continue;
-        }
-        PositDescr *both = bp_common(common, d);
-        Py_DECREF(common);
-        if (both == NULL) return NULL;
-        common = both;
-    }
-    if (common && common->spec.n == 0) {
-        Py_DECREF(common);
-        PyErr_SetString(PyExc_TypeError, "no operand says which posit format is meant");
-        return NULL;
-    }
-    return common;
-}
-
 static NPY_CASTING resolve(int nin, int nargs, PyArray_DTypeMeta *const *dt,
                            PyArray_Descr *const *given, PyArray_Descr **loop) {
-    PositDescr *common = common_posit(nin, given);
+    PositDescr *common = bp_common_of(nin, given);
     if (common == NULL) return (NPY_CASTING)-1;
     for (int i = 0; i < nargs; i++) {
         if (dt[i] == &PositDType) loop[i] = (PyArray_Descr *)Py_NewRef((PyObject *)common);
@@ -61,12 +39,13 @@ static int is_plain(PyArray_DTypeMeta *d) {
     return d == &PyArray_PyLongDType || d == &PyArray_PyFloatDType ||
            (d->type_num >= 0 && (d->type_num == NPY_BOOL || PyTypeNum_ISINTEGER(d->type_num)));
 }
-static int promote(PyObject *ufunc, PyArray_DTypeMeta *const ops[], PyArray_DTypeMeta *const sig[],
-                   PyArray_DTypeMeta *made[]) {
+static int promote_to(PyArray_DTypeMeta *output, PyObject *ufunc, PyArray_DTypeMeta *const ops[],
+                      PyArray_DTypeMeta *const sig[], PyArray_DTypeMeta *made[]) {
     PyUFuncObject *u = (PyUFuncObject *)ufunc;
-    for (int i = 0; i < u->nin; i++) {
-        PyArray_DTypeMeta *d = sig[i] ? sig[i] : ops[i];
-        if (d == NULL || d == &PositDType || is_plain(d)) continue;
+    for (int i = 0; i < u->nargs; i++) {
+        int is_input = i < u->nin;
+        PyArray_DTypeMeta *d = sig[i] || !is_input ? sig[i] : ops[i];
+        if (d == NULL || (is_input ? d == &PositDType || is_plain(d) : d == output)) continue;
         PyErr_Format(PyExc_TypeError,
                      "%s: posits and %s operands do not mix implicitly; write "
                      "x.astype(posit.dtype(...)) to round the other operand, or a.astype(float) to "
@@ -74,15 +53,16 @@ static int promote(PyObject *ufunc, PyArray_DTypeMeta *const ops[], PyArray_DTyp
                      u->name, ((PyTypeObject *)d)->tp_name);
         return -1;
     }
-    for (int i = 0; i < u->nin; i++) made[i] = NPY_DT_NewRef(&PositDType);
-    for (int i = u->nin; i < u->nargs; i++) made[i] = NPY_DT_NewRef(sig[i] ? sig[i] : &PositDType);
+    for (int i = 0; i < u->nargs; i++) made[i] = NPY_DT_NewRef(i < u->nin ? &PositDType : output);
     return 0;
+}
+static int promote(PyObject *ufunc, PyArray_DTypeMeta *const ops[], PyArray_DTypeMeta *const sig[],
+                   PyArray_DTypeMeta *made[]) {
+    return promote_to(&PositDType, ufunc, ops, sig, made);
 }
 static int promote_bool(PyObject *ufunc, PyArray_DTypeMeta *const ops[],
                         PyArray_DTypeMeta *const sig[], PyArray_DTypeMeta *made[]) {
-    if (promote(ufunc, ops, sig, made) < 0) return -1;
-    Py_SETREF(made[2], NPY_DT_NewRef(&PyArray_BoolDType));
-    return 0;
+    return promote_to(&PyArray_BoolDType, ufunc, ops, sig, made);
 }
 
 static PyObject *find_ufunc(const char *name) {
@@ -93,13 +73,15 @@ static PyObject *find_ufunc(const char *name) {
     return ufunc; /* NULL without an error: this NumPy does not have it */
 }
 
-static int add_promoter(PyObject *ufunc, int nin, int nout, int at, void *function) {
+/* For posits at the inputs of a set of bits, and anything elsewhere. */
+static int add_promoter(PyObject *ufunc, int nin, int nout, int inputs, void *function) {
     PyObject *capsule = PyCapsule_New(function, "numpy._ufunc_promoter", NULL);
     PyObject *key = capsule ? PyTuple_New(nin + nout) : NULL;
     if (key == NULL) return -1;
     for (int i = 0; i < nin + nout; i++)
         PyTuple_SET_ITEM(
-            key, i, Py_NewRef(i == at ? (PyObject *)&PositDType : (PyObject *)&PyArrayDescr_Type));
+            key, i,
+            Py_NewRef(inputs >> i & 1 ? (PyObject *)&PositDType : (PyObject *)&PyArrayDescr_Type));
     int result = PyUFunc_AddPromoter(ufunc, key, capsule);
     Py_DECREF(key);
     Py_DECREF(capsule);
@@ -122,9 +104,11 @@ int bp_add_loop(const char *name, int nin, PyArray_DTypeMeta **dtypes, PyType_Sl
     };
     int result = PyUFunc_AddLoopFromSpec(ufunc, &spec);
     int boolean = dtypes[nin] == &PyArray_BoolDType;
-    for (int i = 0; result == 0 && nin > 1 && i < nin; i++)
-        result =
-            add_promoter(ufunc, nin, nout, i, boolean ? (void *)promote_bool : (void *)promote);
+    void *promoter = boolean ? (void *)promote_bool : (void *)promote;
+    /* Every set, larger ones first: NumPy refuses as soon as two promoters fit equally well, and
+     * goes through them in this order. */
+    for (int inputs = (1 << nin) - 1; result == 0 && inputs > 0; inputs--)
+        result = add_promoter(ufunc, nin, nout, inputs, promoter);
     Py_DECREF(ufunc);
     return result;
 }
@@ -150,6 +134,8 @@ static int apply(bp_op op, PyArrayMethod_Context *c, char *const *data, npy_intp
     bp_spec s = bp_spec_of(c->descriptors[0]);
     const char *b = nin > 1 ? data[1] : NULL;
     npy_intp sb = nin > 1 ? strides[1] : 0;
+    for (int i = 0; i < nin; i++)
+        if (bp_check(s, n, data[i], strides[i]) < 0) return -1;
     if (n > 1 && in_sequence(data, strides, n, nin)) {
         for (npy_intp i = 0; i < n; i++)
             bp_apply(op, s, 1, data[0] + i * strides[0], 0, b ? b + i * sb : NULL, 0, NULL, 0,
@@ -177,6 +163,7 @@ static int add_with_quire(bp_spec s, char *const *data, npy_intp n, const npy_in
                           bp_layout l, int running) {
     uint64_t limb[BP_MAX_LIMBS] = {0};
     int32_t flags = 0;
+    if (bp_check(s, 1, data[0], 0) < 0 || bp_check(s, n, data[1], strides[1]) < 0) return -1;
     bp_quire_add(s, l, limb, &flags, bp_get(data[0], s), 0);
     if (!running) {
         bp_quire_sum(s, l, limb, &flags, (size_t)n, data[1], strides[1]);
@@ -225,8 +212,16 @@ LOOP(positive) {
 
 /* By way of Python: one call for each stretch of memory that NumPy hands over. */
 LOOP(by_python) {
-    (void)aux;
     PyUFuncObject *ufunc = (PyUFuncObject *)c->caller;
+    if (dims[0] > 1 && ufunc->nout == 1 && in_sequence(data, strides, dims[0], ufunc->nin)) {
+        const npy_intp single = 1;
+        char *at[NPY_MAXARGS];
+        for (npy_intp i = 0; i < dims[0]; i++) {
+            for (int k = 0; k < ufunc->nargs; k++) at[k] = data[k] + i * strides[k];
+            if (by_python(c, at, &single, strides, aux) < 0) return -1;
+        }
+        return 0;
+    }
     bp_spec s = bp_spec_of(c->descriptors[0]);
     PyObject *spec = ((PositDescr *)c->descriptors[0])->object;
     int nin = ufunc->nin, nargs = ufunc->nargs;
@@ -321,6 +316,7 @@ int bp_register_ufuncs(void) {
         {"isfinite", 1, bp_loop_isfinite, 1, 0, NULL},
         {"isinf", 1, bp_loop_isinf, 1, 0, NULL},
         {"signbit", 1, bp_loop_signbit, 1, 0, NULL},
+        {"logical_not", 1, bp_loop_logical_not, 1, 0, NULL},
     };
     static const struct {
         const char *name;
@@ -333,8 +329,8 @@ int bp_register_ufuncs(void) {
         {"arccos", 1, 1},      {"arctan", 1, 1},       {"sinh", 1, 1},      {"cosh", 1, 1},
         {"tanh", 1, 1},        {"arcsinh", 1, 1},      {"arccosh", 1, 1},   {"arctanh", 1, 1},
         {"cbrt", 1, 1},        {"hypot", 2, 1},        {"arctan2", 2, 1},   {"power", 2, 1},
-        {"float_power", 2, 1}, {"floor_divide", 2, 1}, {"remainder", 2, 1}, {"copysign", 2, 1},
-        {"nextafter", 2, 1},   {"divmod", 2, 2},
+        {"float_power", 2, 1}, {"floor_divide", 2, 1}, {"remainder", 2, 1}, {"fmod", 2, 1},
+        {"copysign", 2, 1},    {"nextafter", 2, 1},    {"divmod", 2, 2},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         int flags = table[i].reorderable ? NPY_METH_IS_REORDERABLE : 0;
