@@ -17,7 +17,9 @@ import numpy.typing as npt
 import posit
 from posit import PositSpec, reference
 
-__all__ = ["ARITY", "BACKENDS", "CORE", "FAST", "REFERENCE", "Backend"]
+from .posit.dtype_arrays import Dtype
+
+__all__ = ["ARITY", "BACKENDS", "CORE", "DTYPE", "FAST", "REFERENCE", "Backend"]
 
 Function = Callable[..., Any]
 
@@ -108,5 +110,6 @@ def _abs(a: int, spec: PositSpec) -> int:
 
 CORE = Backend.of("core", posit)
 REFERENCE = Backend.of("reference", _Lifted())
-BACKENDS = [CORE, REFERENCE]
+DTYPE = Backend.of("dtype", Dtype())
+BACKENDS = [CORE, DTYPE, REFERENCE]
 FAST = [b for b in BACKENDS if b is not REFERENCE]

@@ -84,7 +84,8 @@ int bp_check(bp_spec s, npy_intp n, const char *p, npy_intp stride) {
         NPY_ALLOW_C_API_DEF
         NPY_ALLOW_C_API
         PyErr_Format(PyExc_ValueError,
-                     "%lld is not a pattern of <%d,%d,%d>: signed patterns run from %lld to %lld",
+                     "pattern %lld is out of range for <%d,%d,%d>: signed patterns run from %lld to "
+                     "%lld",
                      (long long)x, s.n, s.rs, s.es, (long long)low, (long long)(-low - 1));
         NPY_DISABLE_C_API
         return -1;
