@@ -86,21 +86,77 @@ void bp_quire_sum(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t
                   const void *a, ptrdiff_t sa);
 void bp_quire_dot(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
                   const void *a, ptrdiff_t sa, const void *b, ptrdiff_t sb);
-/* out[i] = round(sum over k of a[i,k]*b[i,k]) for `rows` rows of `count` terms, contiguous: one
- * quire a row, with no state to keep. Terms lie ka and kb bytes apart, rows ra and rb. */
+/* ---- window.c: many exact sums at once, in planes of 32-bit digits.
+ *
+ * sum i = (digit[i] + digit[count + i]*2^32 + ... ) * 2^low over `planes` planes, low a multiple of
+ * 32. Digits are signed 64-bit words: 2^30 additions, each below 2^32 in a digit, leave them correct;
+ * then bp_window_carry is due. Terms lie inside the window: their lowest bit at or above 2^low, their
+ * highest below 2^(low + 32*planes). nar[i] != 0 marks a NaR.
+ */
+typedef struct {
+    size_t count;
+    int32_t low, planes;
+    int64_t *digit;
+    uint8_t *nar;
+} bp_window;
+
+/* sum[first + i*step] += p[i] * by, a pattern, for i < count. Returns how many are done: all, or
+ * those before the first block that leaves the window; need[0] <= bits < need[1] says what it takes
+ * to go on. A term counts as one addition, or as four where n > 32 and `by` is no power of two. */
+size_t bp_window_add(bp_spec s, bp_window w, size_t first, size_t step, size_t count, const void *p,
+                     ptrdiff_t sp, int64_t by, int32_t *need);
+/* sum[first + i] += x[i] * 2^exponent; x integers with |x| <= 2^51 */
+void bp_window_add_f64(bp_window w, size_t first, size_t count, const double *x, int32_t exponent);
+/* sum[first] += sum over k of a[k]*b[k]; counts as four additions */
+void bp_window_add_dot(bp_spec s, bp_window w, size_t first, size_t count, const void *a,
+                       ptrdiff_t sa, const void *b, ptrdiff_t sb);
+/* Digits of all planes but the last to 0 ... 2^32-1; returns the largest magnitude of the last. */
+int64_t bp_window_carry(bp_window w);
+/* out[i] = sum[first + i] rounded once; NaR where it exceeds the layout. */
+void bp_window_round(bp_spec s, bp_layout l, bp_window w, size_t first, size_t count, void *out);
+
+/* Counts p's elements by the exponents of their highest and lowest bits: highest[e - from]++ and
+ * lowest[e - from]++ for from <= e < to. Zeros and NaR are not counted. */
+void bp_extent(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t from, int64_t *highest,
+               int64_t *lowest);
+/* Cuts p[i] into digits of `bits` bits: part[t*stride + i] holds those of weight
+ * 2^(top - (t+1)*bits) and up, with p's sign; t < parts. Elements with bits elsewhere become zeros,
+ * and their indices are listed: returns how many. NaR is zero. */
+size_t bp_slice(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t top, int bits,
+                int parts, double *part, size_t stride, int64_t *elsewhere);
+
+/* ---- certify.c: float64 results with proven error bounds, rounded where the bound decides. */
+int bp_certifies(bp_spec s); /* whether the bounds hold for products of such posits */
+
+typedef struct {
+    double middle, error; /* the exact value lies in middle +- error; NaN where an operand is NaR */
+} bp_interval;
+bp_interval bp_dot_enclosed(bp_spec s, size_t count, const void *a, ptrdiff_t sa, const void *b,
+                            ptrdiff_t sb);
+/* out[i] = round(sum over k of a[i,k]*b[i,k]) for `rows` rows of `count` terms, contiguous, by
+ * certificate or quire. Terms lie ka and kb bytes apart, rows ra and rb. */
 void bp_dots(bp_spec s, bp_layout l, size_t rows, size_t count, const void *a, ptrdiff_t ra,
              ptrdiff_t ka, const void *b, ptrdiff_t rb, ptrdiff_t kb, void *out);
-/* many[rows*cols quires of l.limbs limbs, row-major] += A * B for rows of A (inner apart by
- * stride ka, rows by ra) and columns of B (kb, cb); flags has rows*cols entries. */
-void bp_quires_matmul(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t rows,
-                      size_t inner, size_t cols, const void *a, ptrdiff_t ra, ptrdiff_t ka,
-                      const void *b, ptrdiff_t kb, ptrdiff_t cb);
-/* out[i] = round(quire i), i < count */
-void bp_quires_round(bp_spec s, bp_layout l, const uint64_t *limb, const int32_t *flags,
-                     size_t count, void *out);
-void bp_quires_add(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
-                   const void *p, ptrdiff_t sp);
-void bp_quires_merge(bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
-                     const uint64_t *other, const int32_t *other_flags);
+
+/* rows x cols contiguous float64 estimates. Element (i,j) is off by at most row[i] * col[j], or
+ * where magnitude is not NULL by row[i] * magnitude[i,j]. add: patterns to be added, or NULL. */
+typedef struct {
+    size_t rows, cols;
+    const double *estimate, *row, *col, *magnitude;
+    const void *add;
+    ptrdiff_t add_row, add_col;
+} bp_product;
+/* Rounds every element to `out`, contiguous; returns how many the bounds leave undecided, and the
+ * row-major indices of the first `room` of them. */
+size_t bp_certify(bp_spec s, bp_product p, void *out, int64_t *undecided, size_t room);
+
+typedef struct {
+    size_t inner;
+    const void *a, *b; /* rows of a, columns of b, in steps of bytes */
+    ptrdiff_t a_row, a_inner, b_inner, b_col;
+} bp_factors;
+/* out at each of `count` indices = (sum of a*b, and add) of the exact quire, rounded once. */
+void bp_decide(bp_spec s, bp_product p, bp_factors f, const int64_t *undecided, size_t count,
+               void *out);
 
 #endif

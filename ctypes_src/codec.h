@@ -278,6 +278,19 @@ BP_INLINE double bp_decode64_f64(int64_t p, bp_spec s, int odd) {
     return p == bp_nar(s) ? bp_f64_bits(0x7ff8ull << 48) : x;
 }
 
+/* The same for n <= 32 in 32-bit lanes: the upper half of the double holds its sign, exponent and 20
+ * fraction bits, the lower half what is left of the at most 29. */
+BP_INLINE int bp_halves_f64(bp_spec s) { return s.n <= 32 && bp_fits_f64(s); }
+BP_INLINE double bp_decode32_f64(int32_t p, bp_spec s) {
+    bp_split32 u = bp_split_of32(bp_body32(p), s);
+    uint32_t share = ((uint32_t)u.r << s.es << 20) + (1023u << 20);
+    uint32_t sign = (uint32_t)p & 0x80000000u, some = -bp_some32(u.some);
+    uint32_t high = (sign | ((u.ef >> (12 - s.es)) + share)) & some;
+    uint32_t low = bp_f_max(s) > 20 ? u.ef << (20 + s.es) & some : 0;
+    high = p == (int32_t)bp_nar(s) ? 0x7ff80000u : high;
+    return bp_f64_bits((uint64_t)high << 32 | low);
+}
+
 /* Where float32's range is too short, two factors share the regime: each is a normal float
  * (reach <= 252, so half the regime's scale lies within 2^±126), and their one multiplication
  * rounds, overflows and underflows as IEEE asks. es = 0 cannot come here: reach = rs < 64. */

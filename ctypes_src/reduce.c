@@ -4,37 +4,8 @@
  * high - low + 2q + log2(BP_BLOCK) bits fit a machine word: the block is summed there, in any
  * order the vector unit likes, and reaches the quire in a single addition.
  */
-#include "lanes.h"
 #include "limbs.h"
-
-/* A decoded block: value i = sig[i] * 2^scale[i]; sig = 0 for zero and NaR. */
-typedef struct {
-    int64_t sig[BP_BLOCK];
-    int32_t scale[BP_BLOCK];
-    int nar;
-} bp_operand;
-
-BP_INLINE void bp_read(const bp_spec s, size_t count, const void *bits, bp_operand *x) {
-    const int size = bp_size(s), f = bp_f_max(s);
-    const int64_t nar_pattern = bp_nar(s);
-    int nar = 0;
-    for (size_t i = 0; i < count; i++) {
-        int64_t p = bp_load(bits, i, size);
-        nar |= p == nar_pattern;
-        if (s.n <= 16) {
-            bp_num32 u = bp_unpack32(bp_body32((int32_t)p), s);
-            int32_t sig = (int32_t)(u.sig >> (31 - f));
-            x->sig[i] = p < 0 ? -sig : sig;
-            x->scale[i] = u.scale - f;
-        } else {
-            bp_num64 u = bp_unpack64(bp_body64(p), s);
-            int64_t sig = (int64_t)(u.sig >> (63 - f));
-            x->sig[i] = p < 0 ? -sig : sig;
-            x->scale[i] = (int32_t)u.scale - f;
-        }
-    }
-    x->nar = nar;
-}
+#include "operand.h"
 
 /* Sums of products by scale: bin i holds integers times 2^(i - offset). A product is below
  * 2^62, so 2^65 of them fit a bin. Two banks, because additions to one address wait for each
@@ -164,25 +135,6 @@ BP_CLONES void bp_quire_dot(bp_spec s, bp_layout l, uint64_t *limb, int32_t *fla
     BP_WITH_SPEC(s, bp_dot(S, l, limb, flags, count, a, sa, b, sb));
 }
 
-BP_INLINE void bp_dot_rows(const bp_spec s, bp_layout l, size_t rows, size_t count, const void *a,
-                           ptrdiff_t ra, ptrdiff_t ka, const void *b, ptrdiff_t rb, ptrdiff_t kb,
-                           void *out) {
-    uint64_t limb[BP_MAX_LIMBS];
-    for (size_t i = 0; i < rows; i++) {
-        int32_t flags = 0;
-        memset(limb, 0, (size_t)l.limbs * 8);
-        bp_dot(s, l, limb, &flags, count, (const char *)a + (ptrdiff_t)i * ra, ka,
-               (const char *)b + (ptrdiff_t)i * rb, kb);
-        bp_store(out, i, bp_size(s), bp_quire_round(s, l, limb, flags));
-    }
-}
-
-BP_CLONES void bp_dots(bp_spec s, bp_layout l, size_t rows, size_t count, const void *a,
-                       ptrdiff_t ra, ptrdiff_t ka, const void *b, ptrdiff_t rb, ptrdiff_t kb,
-                       void *out) {
-    BP_WITH_SPEC(s, bp_dot_rows(S, l, rows, count, a, ra, ka, b, rb, kb, out));
-}
-
 /* A sum is a dot product with ones: as many bits, and one code path to trust. */
 BP_INLINE void bp_sum_one(const bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags,
                           size_t count, const void *a, ptrdiff_t sa) {
@@ -206,58 +158,4 @@ BP_INLINE void bp_sum_one(const bp_spec s, bp_layout l, uint64_t *limb, int32_t 
 BP_CLONES void bp_quire_sum(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
                             const void *a, ptrdiff_t sa) {
     BP_WITH_SPEC(s, bp_sum_one(S, l, limb, flags, count, a, sa));
-}
-
-BP_INLINE void bp_many_dots(const bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags,
-                            size_t rows, size_t inner, size_t cols, const void *a, ptrdiff_t ra,
-                            ptrdiff_t ka, const void *b, ptrdiff_t kb, ptrdiff_t cb) {
-    const int size = bp_size(s);
-    bp_buffer rx, ry;
-    bp_operand x, y;
-    bp_bins bins;
-    bins.ready = 0;
-    for (size_t i = 0; i < rows; i++) {
-        const char *row = (const char *)a + (ptrdiff_t)i * ra;
-        for (size_t k = 0; k < inner; k += BP_BLOCK) {
-            size_t n = bp_step(inner, k);
-            bp_read(s, n, bp_gather(row, ka, k, n, size, &rx), &x);
-            for (size_t j = 0; j < cols; j++) {
-                const char *col = (const char *)b + (ptrdiff_t)j * cb;
-                uint64_t *sum = limb + (i * cols + j) * (size_t)l.limbs;
-                bp_read(s, n, bp_gather(col, kb, k, n, size, &ry), &y);
-                int flag = bp_block_dot(s, l, sum, n, &x, &y, &bins);
-                bp_bins_flush(s, &bins, l, sum);
-                bp_close(l, sum, flags + i * cols + j, flag);
-            }
-        }
-    }
-}
-
-BP_CLONES void bp_quires_matmul(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t rows,
-                                size_t inner, size_t cols, const void *a, ptrdiff_t ra,
-                                ptrdiff_t ka, const void *b, ptrdiff_t kb, ptrdiff_t cb) {
-    BP_WITH_SPEC(s, bp_many_dots(S, l, limb, flags, rows, inner, cols, a, ra, ka, b, kb, cb));
-}
-
-void bp_quires_round(bp_spec s, bp_layout l, const uint64_t *limb, const int32_t *flags,
-                     size_t count, void *out) {
-    for (size_t i = 0; i < count; i++)
-        bp_store(out, i, bp_size(s), bp_quire_round(s, l, limb + i * (size_t)l.limbs, flags[i]));
-}
-
-void bp_quires_add(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
-                   const void *p, ptrdiff_t sp) {
-    const int size = bp_size(s);
-    bp_buffer one;
-    for (size_t i = 0; i < count; i++) {
-        int64_t v = bp_load(bp_gather(p, sp, i, 1, size, &one), 0, size);
-        bp_quire_add(s, l, limb + i * (size_t)l.limbs, flags + i, v, 0);
-    }
-}
-
-void bp_quires_merge(bp_layout l, uint64_t *limb, int32_t *flags, size_t count,
-                     const uint64_t *other, const int32_t *other_flags) {
-    for (size_t i = 0; i < count; i++)
-        bp_quire_merge(l, limb + i * (size_t)l.limbs, flags + i, other + i * (size_t)l.limbs,
-                       other_flags[i]);
 }

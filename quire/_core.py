@@ -21,6 +21,7 @@ __all__ = [
     "core_spec",
     "ffi",
     "is_known",
+    "is_transpose",
     "lib",
     "patterns",
     "pointer",
@@ -63,3 +64,9 @@ def is_known(layout: Layout) -> bool:
     spec = layout.spec
     paper = (spec.rs, spec.es) == (6, 5) and spec.n > 12
     return layout == Layout.exact(spec) or (paper and layout == Layout.paper800(spec))
+
+
+def is_transpose(a: Patterns, b: Patterns) -> bool:
+    """Whether b is a.T, in the same memory."""
+    same_memory = a.ctypes.data == b.ctypes.data and a.strides == b.strides[::-1]
+    return same_memory and a.shape == b.shape[::-1]

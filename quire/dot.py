@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from itertools import pairwise
+from math import fsum, prod
 
 import numpy as np
 import numpy.typing as npt
 
-from posit import PositSpec, from_fraction
+from posit import PositSpec, encode, from_fraction
 from posit import fma as _fma
 from posit._arrays import scalar
 from posit.reference import root
 
 from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, resolve
 from ._threads import check_threads, run
+from .certified import can_certify
 from .layout import Layout
 from .quire import Quire
 
@@ -29,7 +31,7 @@ def dot(
     spec: PositSpec,
     *,
     layout: Layout | str | None = None,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> Patterns:
     """Σ_k a[..., k]·b[..., k], accumulated exactly and rounded once.
 
@@ -39,8 +41,8 @@ def dot(
         Patterns; the last axes have one length K, the others broadcast. K = 0 gives 0.
     layout : Layout or its name, optional
         Default exact. With "paper800" bits of products below 2^-384 are dropped.
-    threads : int
-        Threads for a single long product; the result does not depend on it.
+    threads : int, optional
+        Default as many as this process may use; the result does not depend on it.
 
     Returns the patterns, of the broadcast shape without the last axis. Raises TypeError or
     ValueError as :mod:`posit.arithmetic` does.
@@ -61,7 +63,7 @@ def sum(
     axis: int | Sequence[int] | None = None,
     keepdims: bool = False,
     layout: Layout | str | None = None,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> Patterns:
     """Sum over ``axis`` (default all), accumulated exactly and rounded once; 0 if empty."""
     x = patterns(a, spec, "a")
@@ -123,7 +125,7 @@ def _reduce(
     spec: PositSpec,
     layout: Layout | str | None,
     operands: tuple[Patterns, Patterns],
-    threads: int,
+    threads: int | None,
 ) -> Patterns:
     """The dot product of each row: rows shared among threads, or one long row split among them."""
     threads = check_threads(threads)
@@ -131,10 +133,8 @@ def _reduce(
     where = resolve(spec, layout)
     rows = prod(shape)
     if rows == 1 and threads > 1 and length >= 2 * _CHUNK:
-        q = Quire(spec, where)
         a, b = (x.reshape(-1) if x.strides[-1] else x[(0,) * len(shape)] for x in operands)
-        _threaded(q, a, b, min(threads, length // _CHUNK))
-        return scalar(np.full(shape, q.round(), dtype=spec.storage))
+        return scalar(np.full(shape, _long(a, b, spec, where, threads), dtype=spec.storage))
     a, b = (_rows(x, rows, length) for x in operands)
     out = np.empty(rows, dtype=spec.storage)
     step = max(1, -(-rows // threads), -(-_CHUNK // max(1, length)))
@@ -158,14 +158,29 @@ def _rows(x: Patterns, rows: int, length: int) -> Patterns:
     return x.reshape(rows, length)
 
 
-def _threaded(q: Quire, a: Patterns, b: Patterns, pieces: int) -> None:
-    """Give each thread a stretch and a quire of its own; merging them is exact."""
+def _long(a: Patterns, b: Patterns, spec: PositSpec, layout: Layout, threads: int) -> int:
+    """One long row in stretches: their intervals if the sum's decides, else their quires."""
+    pieces = min(threads, a.size // _CHUNK)
     edges = [a.size * i // pieces for i in range(pieces + 1)]
-    parts = [Quire(q.spec, q.layout) for _ in range(pieces)]
+    parts = [(a[i:j], b[i:j]) for i, j in pairwise(edges)]
+    if layout.is_exact and can_certify(spec):
+        found: list[tuple[float, float]] = []
 
-    def work(i: int) -> None:
-        accumulate_dot(parts[i], a[edges[i] : edges[i + 1]], b[edges[i] : edges[i + 1]])
+        def enclose(part: tuple[Patterns, Patterns]) -> None:
+            x, y = part
+            interval = lib.bp_dot_enclosed(
+                core_spec(spec), x.size, pointer(x), *x.strides, pointer(y), *y.strides
+            )
+            found.append((interval.middle, interval.error))
 
-    run(work, range(pieces), pieces)
-    for part in parts:
-        q.merge(part)
+        run(enclose, parts, threads)
+        middle = fsum(x for x, _ in found)  # rounded once; the ends below, once more
+        error = fsum(e for _, e in found) * (1 + 2.0**-50) + abs(middle) * 2.0**-51
+        low, high = encode(np.array([middle - error, middle + error]), spec)
+        if low == high:
+            return int(low)
+    quires = [Quire(spec, layout) for _ in parts]
+    run(lambda i: accumulate_dot(quires[i], *parts[i]), range(pieces), threads)
+    for other in quires[1:]:
+        quires[0].merge(other)
+    return quires[0].round()

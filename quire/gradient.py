@@ -13,45 +13,38 @@ import numpy.typing as npt
 from posit import PositSpec
 
 from . import _serial
-from ._core import (
-    INEXACT,
-    NAR,
-    Limbs,
-    Patterns,
-    core_layout,
-    core_spec,
-    ffi,
-    lib,
-    patterns,
-    pointer,
-    resolve,
-)
+from ._core import Patterns, core_layout, core_spec, ffi, lib, patterns, pointer
+from ._threads import check_threads, run
 from .layout import Layout
 
 __all__ = ["Accumulators"]
 
+_CARRY_DUE = 1 << 30  # additions, each below 2^32 in a 64-bit digit
+_PIECE = 1 << 15  # sums: the least work worth a thread
+
 
 class Accumulators:
-    """An array of quires: each element an exact sum, rounded once at the end.
+    """An array of exact sums of posits and of their products, each rounded once at the end.
 
-    Adding in any order, in any split, and merging parts give the same bits. One object is for one
-    thread at a time; give each thread its own and merge them. Memory:
-    8·layout.limbs + 4 bytes an element (108 for bposit16).
+    Adding in any order, in any split, and merging parts give the same sums, bits and bytes. A sum
+    is an integer in 64-bit digits of 32 bits each, the rest being room for carries; all sums share
+    one *window* of digits, which grows to what has been added. Memory: ``8·planes + 1`` bytes a sum.
+    A plane is 32 binary places: numbers of one magnitude need two or three, all of bposit16 needs 26.
+
+    One object is for one thread at a time; give each thread its own and merge them.
 
     Parameters
     ----------
     shape : int or tuple of int
     spec : PositSpec
-    layout : Layout or its name, optional; default exact
     """
 
-    __slots__ = ("_flags", "_layout", "_limbs", "_shape", "_spec")
+    __slots__ = ("_added", "_digits", "_layout", "_low", "_nar", "_shape", "_spec")
 
-    def __init__(
-        self, shape: int | tuple[int, ...], spec: PositSpec, layout: Layout | str | None = None
-    ) -> None:
+    def __init__(self, shape: int | tuple[int, ...], spec: PositSpec) -> None:
+        core_spec(spec)
         self._spec = spec
-        self._layout = resolve(spec, layout)
+        self._layout = Layout.exact(spec)
         try:
             sizes = (index(shape),) if not isinstance(shape, Sequence) else tuple(map(index, shape))
         except TypeError:
@@ -59,9 +52,8 @@ class Accumulators:
         if any(n < 0 for n in sizes):
             raise ValueError(f"negative dimension in shape {sizes}")
         self._shape = sizes
-        count = prod(sizes)
-        self._limbs: Limbs = np.zeros(count * self._layout.limbs, dtype=np.uint64)
-        self._flags: npt.NDArray[np.int32] = np.zeros(count, dtype=np.int32)
+        self._nar = np.zeros(prod(sizes), np.uint8)
+        self.clear()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,25 +67,25 @@ class Accumulators:
 
     @property
     def layout(self) -> Layout:
-        """Where the bits of each quire lie."""
+        """The exact layout, whose width bounds the sums."""
         return self._layout
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(low, high): the sums are multiples of 2^low, and digits up to 2^high are in memory."""
+        return self._low, self._low + 32 * len(self._digits)
 
     @property
     def nbytes(self) -> int:
         """Bytes in use."""
-        return self._limbs.nbytes + self._flags.nbytes
+        return self._digits.nbytes + self._nar.nbytes
 
     @property
     def is_nar(self) -> npt.NDArray[np.bool_]:
         """Which sums are NaR."""
-        return np.reshape(self._flags & NAR != 0, self._shape)
+        return np.reshape(self._nar != 0, self._shape)
 
-    @property
-    def inexact(self) -> npt.NDArray[np.bool_]:
-        """Which sums lost product bits below the layout's lsb."""
-        return np.reshape(self._flags & INEXACT != 0, self._shape)
-
-    def add(self, values: npt.ArrayLike) -> Self:
+    def add(self, values: npt.ArrayLike, *, threads: int | None = 1) -> Self:
         """Add an array of patterns, element by element; it broadcasts to ``shape``."""
         x = patterns(values, self._spec, "values")
         try:
@@ -101,11 +93,33 @@ class Accumulators:
         except ValueError:
             raise ValueError(f"values of shape {x.shape} do not fit {self._shape}") from None
         line = x.reshape(-1)
-        lib.bp_quires_add(*self._head(), line.size, pointer(line), line.strides[0])
+        self._allow(1)
+        step = max(_PIECE, -(-line.size // check_threads(threads)))
+        left: dict[int, int] = dict.fromkeys(range(0, line.size, step), 0)
+        while left:
+            needs: list[tuple[int, int]] = []
+
+            def work(start: int) -> None:
+                at, part = start + left[start], line[start : start + step]
+                done, need = self._add_row(at, 1, part[left[start] :], self._spec.one)
+                left[start] += done
+                if need is not None:
+                    needs.append(need)
+
+            run(work, list(left), check_threads(threads))
+            if not needs:
+                return self
+            self._widen(min(low for low, _ in needs), max(high for _, high in needs))
         return self
 
-    def add_products(self, a: npt.ArrayLike, b: npt.ArrayLike) -> Self:
-        """Add the matrix product a·b: a (M, K), b (K, N), ``shape`` (M, N)."""
+    def add_products(self, a: npt.ArrayLike, b: npt.ArrayLike, *, threads: int | None = 1) -> Self:
+        """Add the matrix product a·b: a (M, K), b (K, N), ``shape`` (M, N).
+
+        No product and no sum is rounded. Large products are cut into slices whose float64 products
+        are exact (docs/quire.md, "Slices"), so that the BLAS does the work.
+        """
+        from .products import add_products
+
         x, y = patterns(a, self._spec, "a"), patterns(b, self._spec, "b")
         if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[0]:
             raise ValueError(f"cannot multiply shapes {x.shape} and {y.shape}")
@@ -113,45 +127,57 @@ class Accumulators:
             raise ValueError(
                 f"the product has shape {(x.shape[0], y.shape[1])}, the sums {self._shape}"
             )
-        columns = np.ascontiguousarray(y.T)  # the core reads both operands along K
-        lib.bp_quires_matmul(
-            *self._head(), x.shape[0], x.shape[1], y.shape[1],
-            pointer(x), x.strides[0], x.strides[1],
-            pointer(columns), columns.strides[1], columns.strides[0],
-        )  # fmt: skip
+        add_products(self, x, y, check_threads(threads))
         return self
 
     def merge(self, other: Accumulators) -> Self:
-        """Add the sums of other accumulators of the same shape, spec and layout."""
+        """Add the sums of other accumulators of the same shape and spec."""
         if not isinstance(other, Accumulators):
             raise TypeError(f"can only merge Accumulators, got {type(other).__name__}")
-        if self._layout != other._layout:
-            raise ValueError(f"cannot merge {other._layout} into {self._layout}")
+        if self._spec != other._spec:
+            raise ValueError(f"cannot merge sums of {other._spec} into sums of {self._spec}")
         if self._shape != other._shape:
             raise ValueError(f"cannot merge shape {other._shape} into {self._shape}")
-        theirs = other._state()
-        lib.bp_quires_merge(core_layout(self._layout), *self._state(), self._flags.size, *theirs)
+        if len(other._digits):
+            other._allow(1)
+            self._allow(other._added + 1)
+            self._widen(*other.window)
+            at = (other._low - self._low) // 32
+            self._digits[at : at + len(other._digits)] += other._digits
+        self._nar |= other._nar
         return self
 
-    def round(self) -> Patterns:
-        """The patterns nearest to the sums, each rounded once."""
+    def round(self, *, threads: int | None = 1) -> Patterns:
+        """The patterns nearest to the sums, each rounded once.
+
+        A sum beyond the exact layout's width, which takes more than 2^31 products, is NaR.
+        """
         out = np.empty(self._shape, dtype=self._spec.storage)
-        limbs, flags = self._state()
-        lib.bp_quires_round(
-            core_spec(self._spec), core_layout(self._layout), limbs, flags,
-            self._flags.size, pointer(out),
-        )  # fmt: skip
+        line = out.reshape(-1)
+        spec, layout, window = core_spec(self._spec), core_layout(self._layout), self._window()
+
+        def work(i: int) -> None:
+            part = line[i : i + _PIECE]
+            lib.bp_window_round(spec, layout, window[0], i, part.size, pointer(part))
+
+        run(work, range(0, line.size, _PIECE), check_threads(threads))
         return out
 
     def clear(self) -> Self:
-        """Set every sum to zero and forget the flags."""
-        self._limbs[:] = 0
-        self._flags[:] = 0
+        """Set every sum to zero and free the window."""
+        self._low, self._added = 0, 0
+        self._digits = np.zeros((0, self._nar.size), np.int64)
+        self._nar[:] = 0
         return self
 
     def to_bytes(self) -> bytes:
-        """Header with spec and layout, flags, limbs and a checksum; flat, without the shape."""
-        return _serial.pack(self._layout, self._limbs, self._flags)
+        """Header, NaR bits, sums as integers of 32·planes bits, and a checksum; without the shape.
+
+        The window is cut to the digits in use, so that equal sums give equal bytes. Size:
+        52 + count/8 + 4·count·planes bytes.
+        """
+        self._settle()
+        return _serial.pack_sums(self._spec, self._low, self._digits, self._nar)
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: int | tuple[int, ...]) -> Accumulators:
@@ -159,16 +185,19 @@ class Accumulators:
 
         Raises ValueError if the data is damaged, truncated, or not of that many sums.
         """
-        layout, limbs, flags = _serial.unpack(data, None)
-        made = cls(shape, layout.spec, layout)
-        if made._flags.size != flags.size:
-            raise ValueError(f"the data holds {flags.size} sums, not {made._shape}")
-        made._limbs[:], made._flags[:] = limbs, flags
+        spec, low, digits, nar = _serial.unpack_sums(data)
+        made = cls(shape, spec)
+        if made._nar.size != nar.size:
+            raise ValueError(f"the data holds {nar.size} sums, not {made._shape}")
+        made._low, made._digits, made._nar = low, digits, nar
         return made
 
     def copy(self) -> Accumulators:
         """Independent accumulators of the same sums."""
-        return self.from_bytes(self.to_bytes(), self._shape)
+        made = type(self)(self._shape, self._spec)
+        made._low, made._added = self._low, self._added
+        made._digits, made._nar = self._digits.copy(), self._nar.copy()
+        return made
 
     __copy__ = copy
 
@@ -179,25 +208,82 @@ class Accumulators:
         return type(self).from_bytes, (self.to_bytes(), self._shape)
 
     def __eq__(self, other: object) -> bool:
-        """Same shape, layout, sums and flags; NaR equals NaR, as for posits."""
+        """Same shape, spec and sums; NaR equals NaR, as for posits."""
         if not isinstance(other, Accumulators):
             return NotImplemented
-        return (
-            (self._shape, self._layout) == (other._shape, other._layout)
-            and bool(np.array_equal(self._limbs, other._limbs))
-            and bool(np.array_equal(self._flags, other._flags))
-        )
+        same = (self._shape, self._spec) == (other._shape, other._spec)
+        return same and self.to_bytes() == other.to_bytes()
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __repr__(self) -> str:
-        return f"Accumulators({self._shape}, {self._spec}, {self._layout.width} bits each)"
+        low, high = self.window
+        return f"Accumulators({self._shape}, {self._spec}, window 2^{low} to 2^{high})"
 
-    def _state(self) -> tuple[Any, Any]:
-        return (
-            ffi.from_buffer("uint64_t[]", self._limbs),
-            ffi.from_buffer("int32_t[]", self._flags),
-        )
+    def _window(self) -> Any:
+        """For the core; valid until the window moves."""
+        digits, nar = self._digits, self._nar
+        return ffi.new(
+            "bp_window *",
+            (nar.size, self._low, len(digits), ffi.cast("int64_t *", digits.ctypes.data),
+             ffi.cast("uint8_t *", nar.ctypes.data)),
+        )  # fmt: skip
 
-    def _head(self) -> tuple[Any, ...]:
-        return core_spec(self._spec), core_layout(self._layout), *self._state()
+    def _allow(self, additions: int) -> None:
+        """Make room for so many more additions to a digit."""
+        if self._added + additions > _CARRY_DUE:
+            self._carry()
+        self._added += additions
+
+    def _carry(self) -> None:
+        """All digits but the topmost into 0 … 2^32-1, the topmost below 2^31 in magnitude."""
+        while len(self._digits) and lib.bp_window_carry(self._window()[0]) >= 1 << 31:
+            self._widen(self._low, self.window[1] + 32)
+        self._added = 1
+
+    def _widen(self, low: int, high: int) -> None:
+        """See to it that 2^low ... 2^high lie inside the window."""
+        low = low // 32 * 32
+        if len(self._digits) == 0:
+            self._low = low
+        bottom = min(low, self._low)
+        top = max(self.window[1], bottom + -(-(high - bottom) // 32) * 32)
+        if (bottom, top) == self.window:
+            return
+        wide = np.zeros(((top - bottom) // 32, self._nar.size), np.int64)
+        at = (self._low - bottom) // 32
+        wide[at : at + len(self._digits)] = self._digits
+        self._low, self._digits = bottom, wide
+
+    def _add_row(
+        self, first: int, step: int, values: Patterns, by: int
+    ) -> tuple[int, tuple[int, int] | None]:
+        """sums[first + i·step] += values[i]·by; how many are done, and the window to go on."""
+        need = ffi.new("int32_t[2]")
+        stride = values.strides[0] if values.size else 0
+        done = lib.bp_window_add(
+            core_spec(self._spec), self._window()[0], first, step, values.size, pointer(values),
+            stride, int(by), need,
+        )  # fmt: skip
+        return done, None if done == values.size else (need[0], need[1])
+
+    def _settle(self) -> None:
+        """The one window and the digits that a set of sums has, whatever led to them."""
+        self._digits[:, self._nar != 0] = 0
+        self._carry()
+        digits = self._digits
+        while len(digits) and not digits[0].any():
+            digits, self._low = digits[1:], self._low + 32
+        while len(digits) > 1 and _is_sign(digits[-1], digits[-2]):
+            digits = digits[:-1].copy()
+            digits[-1] -= (digits[-1] >> 31) << 32
+        self._digits = np.ascontiguousarray(digits)
+        if not len(digits):
+            self._low = 0
+
+
+def _is_sign(top: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> bool:
+    """Whether the topmost digits only repeat the sign bits of those below."""
+    return bool(np.array_equal(top, -(below >> 31)))
+
+

@@ -1,0 +1,172 @@
+"""The matrix product by certified rounding: one float64 product, and a proof for each element.
+
+The exact sum and its float64 estimate differ by at most a bound derived in docs/quire.md, "A product
+that proves itself". Rounding to posits is monotone; where both ends of the interval round to one
+pattern, that pattern is the quire's.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from posit import PositSpec
+
+from ._core import Patterns, core_spec, ffi, is_transpose, lib, pointer
+from ._threads import run
+
+__all__ = ["Product", "bound_factor", "can_certify"]
+
+Doubles = npt.NDArray[np.float64]
+
+_UNIT = 2.0**-53
+_PIECE = 1 << 15  # elements: the least cast or rounding worth a thread
+_KEPT = 1 << 23  # float64 numbers
+_memory = threading.local()
+
+
+def can_certify(spec: PositSpec) -> bool:
+    """Whether float64 holds the format's values, and their products keep clear of its ends."""
+    return bool(lib.bp_certifies(core_spec(spec)))
+
+
+def bound_factor(inner: int) -> float:
+    """g such that g·Σ|a||b| bounds the error of a float64 sum of ``inner`` products.
+
+    In any order and grouping of the sum, with or without fused multiply-adds, a product takes part
+    in at most ``inner`` roundings: γ = inner·u/(1 - inner·u), u = 2^-53. Eight more cover computing
+    the bound itself, which may be too small by a factor 1 - γ and a few u, and the roundings of the
+    interval's two ends; the last factor covers the denominators for inner < 2^31.
+    """
+    return (inner + 8) * _UNIT * (1 + 2.0**-20)
+
+
+class Product:
+    """Σ_k a[i,k]·b[k,j] (+ add[i,j]) in float64, rounded where its bound decides.
+
+    Parameters
+    ----------
+    a, b : patterns of ``spec``, (rows, K) and (K, cols), K > 0
+    add : patterns (rows, cols), or None
+    out : patterns (rows, cols), contiguous; decided elements are written
+    threads : int
+    """
+
+    def __init__(
+        self,
+        a: Patterns,
+        b: Patterns,
+        spec: PositSpec,
+        add: Patterns | None,
+        out: Patterns,
+        threads: int,
+    ) -> None:
+        self.spec, self.add, self.out, self.threads = spec, add, out, threads
+        self.patterns = a, b
+        self.factor = bound_factor(a.shape[1])
+        room = _scratch(a.size + b.size + out.size)
+        self.left = doubles(a, spec, threads, room[: a.size])
+        # One array for both lets the BLAS see a Gram matrix, which it can halve.
+        gram = is_transpose(a, b)
+        self.right = self.left.T if gram else doubles(b, spec, threads, room[-b.size :])
+        self.estimate: Doubles = room[a.size : a.size + out.size].reshape(out.shape)
+        np.matmul(self.left, self.right, out=self.estimate)
+
+    def by_norms(self) -> npt.NDArray[np.int64]:
+        """Round where |error| ≤ g·‖a_i‖·‖b_j‖ decides; returns the other elements' indices."""
+        row = np.sqrt(np.einsum("ik,ik->i", self.left, self.left)) * self.factor
+        col = np.sqrt(np.einsum("kj,kj->j", self.right, self.right))
+        return self._round(row, col, None)
+
+    def by_magnitudes(self) -> npt.NDArray[np.int64]:
+        """The same with g·(|A||B|)_ij: a second float64 product, and never a weaker bound."""
+        magnitude = np.matmul(np.abs(self.left), np.abs(self.right))
+        return self._round(np.full(len(self.left), self.factor), None, magnitude)
+
+    def decide(self, undecided: npt.NDArray[np.int64]) -> None:
+        """The elements at these row-major indices, each by a quire."""
+        a, b = self.patterns
+        factors = ffi.new(
+            "bp_factors *",
+            (a.shape[1], pointer(a), pointer(b), *a.strides, *b.strides),
+        )
+        product = self._struct(0, self.out.shape[0], None, None, None)
+        pieces = np.array_split(undecided, max(1, min(8 * self.threads, undecided.size // 16)))
+
+        def work(piece: npt.NDArray[np.int64]) -> None:
+            where = ffi.from_buffer("int64_t[]", piece)
+            lib.bp_decide(
+                core_spec(self.spec), product[0], factors[0], where, piece.size, pointer(self.out)
+            )
+
+        run(work, pieces, self.threads)
+
+    def _round(self, row: Doubles, col: Doubles | None, magnitude: Doubles | None) -> Any:
+        rows, cols = self.out.shape
+        height = max(1, min(-(-rows // self.threads), -(-_PIECE // cols)))
+        starts = range(0, rows, height)
+        found: dict[int, npt.NDArray[np.int64]] = {}
+
+        def work(i: int) -> None:
+            count = min(height, rows - i)
+            product = self._struct(i, count, row, col, magnitude)
+            where = np.empty(count * cols, np.int64)
+            size = lib.bp_certify(
+                core_spec(self.spec), product[0], pointer(self.out[i:]),
+                ffi.from_buffer("int64_t[]", where), where.size,
+            )  # fmt: skip
+            if size:
+                found[i] = where[:size] + i * cols
+
+        run(work, starts, self.threads)
+        return np.concatenate([found[i] for i in sorted(found)] or [np.empty(0, np.int64)])
+
+    def _struct(
+        self, i: int, count: int, row: Doubles | None, col: Doubles | None, magnitude: Any
+    ) -> Any:
+        def at(x: Any) -> Any:
+            return ffi.NULL if x is None else ffi.cast("double *", x.ctypes.data)
+
+        add = self.add
+        return ffi.new(
+            "bp_product *",
+            (
+                count, self.out.shape[1], at(self.estimate[i:]), at(None if row is None else row[i:]),
+                at(col), at(None if magnitude is None else magnitude[i:]),
+                ffi.NULL if add is None else pointer(add[i:]), *(add.strides if add is not None else (0, 0)),
+            ),
+        )  # fmt: skip
+
+
+def doubles(bits: Patterns, spec: PositSpec, threads: int, room: Doubles) -> Doubles:
+    """The exact values as float64, in the memory order of ``bits``, into ``room``."""
+    if bits.strides[0] < bits.strides[1]:
+        return doubles(bits.T, spec, threads, room).T
+    out = room.reshape(bits.shape)
+    rows, cols = bits.shape
+    height = max(1, min(-(-rows // threads), -(-_PIECE // max(1, cols))))
+
+    def work(i: int) -> None:
+        part, to = bits[i : i + height], out[i : i + height]
+        flat = part.reshape(-1)
+        lib.bp_decode_f64(
+            core_spec(spec), flat.size, pointer(flat), flat.strides[0] if flat.size else 0,
+            pointer(to), 8, 0,
+        )  # fmt: skip
+
+    run(work, range(0, rows, height), threads)
+    return out
+
+
+def _scratch(size: int) -> Doubles:
+    """Uninitialised memory until this thread asks again. Up to 64 MiB are kept: fresh pages cost as
+    much as a quarter of a 512³ product."""
+    if size > _KEPT:
+        return np.empty(size)
+    kept: Doubles | None = getattr(_memory, "kept", None)
+    if kept is None or kept.size < size:
+        kept = _memory.kept = np.empty(size)
+    return kept[:size]
