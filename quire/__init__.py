@@ -6,20 +6,26 @@
 np.float64(1.0)
 """
 
+from .conv import conv
 from .dot import axpy, combine, dot, norm2, sum
 from .gradient import Accumulators
 from .layout import Layout
 from .matmul import matmul
 from .quire import Quire
+from .solve import Solution, residual, solve
 
 __all__ = [
     "Accumulators",
     "Layout",
     "Quire",
+    "Solution",
     "axpy",
     "combine",
+    "conv",
     "dot",
     "matmul",
     "norm2",
+    "residual",
+    "solve",
     "sum",
 ]

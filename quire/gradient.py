@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from math import prod
 from operator import index
 from typing import Any, Self
@@ -130,6 +131,20 @@ class Accumulators:
         add_products(self, x, y, check_threads(threads))
         return self
 
+    def add_dots(self, a: npt.ArrayLike, b: npt.ArrayLike, *, threads: int | None = 1) -> Self:
+        """Add Σ_k a[..., k]·b[..., k]: both broadcast to (*shape, K)."""
+        from .products import add_dots
+
+        x, y = patterns(a, self._spec, "a"), patterns(b, self._spec, "b")
+        if x.ndim == 0 or y.ndim == 0 or x.shape[-1] != y.shape[-1]:
+            raise ValueError(f"add_dots: lengths of {x.shape} and {y.shape} must agree")
+        try:
+            x, y = (np.broadcast_to(v, (*self._shape, v.shape[-1])) for v in (x, y))
+        except ValueError:
+            raise ValueError(f"add_dots: {x.shape}, {y.shape} do not fit {self._shape}") from None
+        add_dots(self, x, y, check_threads(threads))
+        return self
+
     def merge(self, other: Accumulators) -> Self:
         """Add the sums of other accumulators of the same shape and spec."""
         if not isinstance(other, Accumulators):
@@ -147,21 +162,32 @@ class Accumulators:
         self._nar |= other._nar
         return self
 
-    def round(self, *, threads: int | None = 1) -> Patterns:
-        """The patterns nearest to the sums, each rounded once.
+    def round(self, spec: PositSpec | None = None, *, threads: int | None = 1) -> Patterns:
+        """The patterns nearest to the sums, each rounded once, in ``spec`` or their own format.
 
         A sum beyond the exact layout's width, which takes more than 2^31 products, is NaR.
         """
-        out = np.empty(self._shape, dtype=self._spec.storage)
+        to = self._spec if spec is None else spec
+        core, layout, window = core_spec(to), core_layout(self._layout), self._window()
+        out = np.empty(self._shape, dtype=to.storage)
         line = out.reshape(-1)
-        spec, layout, window = core_spec(self._spec), core_layout(self._layout), self._window()
 
         def work(i: int) -> None:
             part = line[i : i + _PIECE]
-            lib.bp_window_round(spec, layout, window[0], i, part.size, pointer(part))
+            lib.bp_window_round(core, layout, window[0], i, part.size, pointer(part))
 
         run(work, range(0, line.size, _PIECE), check_threads(threads))
         return out
+
+    def values(self) -> npt.NDArray[np.object_]:
+        """The exact sums, as an array of fractions.Fraction; None for NaR."""
+        self._settle()
+        unit = Fraction(2) ** self._low
+        out = np.empty(self._nar.size, object)
+        for i, nar in enumerate(self._nar.tolist()):
+            whole = sum(int(d) << 32 * k for k, d in enumerate(self._digits[:, i].tolist()))
+            out[i] = None if nar else whole * unit
+        return out.reshape(self._shape)
 
     def clear(self) -> Self:
         """Set every sum to zero and free the window."""

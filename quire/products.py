@@ -21,7 +21,7 @@ from ._threads import run
 if TYPE_CHECKING:
     from .gradient import Accumulators
 
-__all__ = ["BLAS", "QUIRE", "Plan", "add_products", "plan"]
+__all__ = ["BLAS", "QUIRE", "Plan", "add_dots", "add_products", "plan"]
 
 Doubles = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -80,6 +80,36 @@ def add_products(
         elif how.low < how.high:
             _by_quires(sums, x, y, threads)
         how = None
+
+
+def add_dots(sums: Accumulators, a: Patterns, b: Patterns, threads: int) -> None:
+    """``sums``[i] += Σ_k a[i, k]·b[i, k], in quires."""
+    inner = a.shape[-1]
+    if not inner or not sums._nar.size:
+        return
+    origin = -(sums.spec.reach + sums.spec.f_max)
+    ends = [_ends(*_extent(_distinct(x), sums.spec), origin) for x in (a, b)]
+    sums._nar |= ((a == sums.spec.nar) | (b == sums.spec.nar)).any(axis=-1).reshape(-1)
+    if any(low > high for low, high in ends):
+        return
+    sums._allow(4)
+    sums._widen(ends[0][0] + ends[1][0], ends[0][1] + ends[1][1] + 2 + inner.bit_length())
+    spec, window = core_spec(sums.spec), sums._window()
+
+    def work(at: tuple[int, tuple[int, ...]]) -> None:
+        i, place = at
+        x, y = a[place], b[place]
+        lib.bp_window_add_dot(
+            spec, window[0], i, inner, pointer(x), *x.strides, pointer(y), *y.strides
+        )
+
+    run(work, enumerate(np.ndindex(sums.shape)), threads)
+
+
+def _distinct(x: Patterns) -> Patterns:
+    """x as a matrix, without the axes that broadcasting repeats."""
+    once = x[tuple(slice(None) if stride else slice(1) for stride in x.strides)]
+    return once.reshape(-1, once.shape[-1])
 
 
 def plan(a: Patterns, b: Patterns, spec: PositSpec, threads: int) -> Plan:
