@@ -7,7 +7,7 @@ np.float64(1.0)
 """
 
 from .conv import conv
-from .dot import axpy, combine, dot, norm2, sum
+from .dot import axpy, combine, dot, mean, norm2, sum
 from .gradient import Accumulators
 from .layout import Layout
 from .matmul import matmul
@@ -24,6 +24,7 @@ __all__ = [
     "conv",
     "dot",
     "matmul",
+    "mean",
     "norm2",
     "residual",
     "solve",

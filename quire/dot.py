@@ -9,18 +9,20 @@ from math import fsum, prod
 import numpy as np
 import numpy.typing as npt
 
-from posit import PositSpec, encode, from_fraction
+from posit import PositSpec, bits, encode, from_fraction, view
 from posit import fma as _fma
+from posit import mean as exact_mean
 from posit._arrays import scalar
 from posit.reference import root
 
+from . import chunked
 from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, resolve
 from ._threads import check_threads, run
 from .certified import can_certify
 from .layout import Layout
 from .quire import Quire
 
-__all__ = ["accumulate_dot", "axpy", "combine", "dot", "norm2", "sum"]
+__all__ = ["accumulate_dot", "axpy", "combine", "dot", "mean", "norm2", "sum"]
 
 _CHUNK = 1 << 16  # elements: the least work worth a thread
 
@@ -44,9 +46,12 @@ def dot(
     threads : int, optional
         Default as many as this process may use; the result does not depend on it.
 
-    Returns the patterns, of the broadcast shape without the last axis. Raises TypeError or
-    ValueError as :mod:`posit.arithmetic` does.
+    Returns the patterns, of the broadcast shape without the last axis; for Dask arrays, which may
+    have one axis, a lazy Dask array. Raises TypeError or ValueError as :mod:`posit.arithmetic` does.
     """
+    if chunked.is_dask(a, b):
+        _check_plain(layout)
+        return chunked.dot(a, b, spec)  # type: ignore[no-any-return]
     x, y = patterns(a, spec, "a"), patterns(b, spec, "b")
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError("dot needs arrays with at least one axis")
@@ -65,7 +70,14 @@ def sum(
     layout: Layout | str | None = None,
     threads: int | None = None,
 ) -> Patterns:
-    """Sum over ``axis`` (default all), accumulated exactly and rounded once; 0 if empty."""
+    """Sum over ``axis`` (default all), accumulated exactly and rounded once; 0 if empty.
+
+    Of a Dask array, a lazy Dask array: the same bits for every chunking, scheduler and number of
+    workers.
+    """
+    if chunked.is_dask(a):
+        _check_plain(layout)
+        return chunked.sum(a, spec, axis, keepdims)  # type: ignore[no-any-return]
     x = patterns(a, spec, "a")
     if axis is None:
         axes = tuple(range(x.ndim))
@@ -80,6 +92,23 @@ def sum(
     if keepdims and x.ndim:
         result = np.asarray(result).reshape([1 if i in axes else s for i, s in enumerate(x.shape)])
     return result
+
+
+def mean(
+    a: npt.ArrayLike,
+    spec: PositSpec,
+    *,
+    axis: int | Sequence[int] | None = None,
+    keepdims: bool = False,
+) -> Patterns:
+    """The exact sum over ``axis`` divided by the count, rounded once; NaR where there is nothing.
+
+    Of a Dask array, a lazy Dask array.
+    """
+    if chunked.is_dask(a):
+        return chunked.mean(a, spec, axis, keepdims)  # type: ignore[no-any-return]
+    found = exact_mean(view(patterns(a, spec, "a"), spec), axis, keepdims=keepdims)
+    return scalar(bits(np.asarray(found)))
 
 
 def norm2(a: npt.ArrayLike, spec: PositSpec) -> Patterns:
@@ -119,6 +148,11 @@ def accumulate_dot(q: Quire, a: Patterns, b: Patterns) -> None:
         core_spec(q.spec), core_layout(q.layout), *q._state(),
         a.size, pointer(a), a.strides[0], pointer(b), b.strides[0],
     )  # fmt: skip
+
+
+def _check_plain(layout: Layout | str | None) -> None:
+    if layout not in (None, "exact"):
+        raise ValueError(f"Dask arrays are summed in the exact layout, not in {layout}")
 
 
 def _reduce(

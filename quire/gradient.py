@@ -189,6 +189,13 @@ class Accumulators:
             out[i] = None if nar else whole * unit
         return out.reshape(self._shape)
 
+    def reshape(self, shape: int | tuple[int, ...]) -> Accumulators:
+        """The same sums in another shape of as many elements; a copy."""
+        made = self.copy()
+        empty = np.broadcast_to(np.int8(0), self._shape).reshape(shape)
+        made._shape = empty.shape
+        return made
+
     def clear(self) -> Self:
         """Set every sum to zero and free the window."""
         self._low, self._added = 0, 0
