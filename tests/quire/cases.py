@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,21 @@ from quire import Layout, Quire
 
 from ..formats import EDGES, mixed
 
-__all__ = ["EXTREME", "KINDS", "SIZES", "SPECS", "dot_is_exact", "exact_dot", "holding", "total"]
+__all__ = [
+    "EXTREME",
+    "KINDS",
+    "SIZES",
+    "SPECS",
+    "dot_is_exact",
+    "exact_dot",
+    "exact_product",
+    "finite",
+    "holding",
+    "matrices",
+    "ties",
+    "total",
+    "whole",
+]
 
 Bits = npt.NDArray[np.signedinteger[Any]]
 Pair = tuple[Bits, Bits]
@@ -51,6 +66,39 @@ def exact_dot(a: Bits, b: Bits, spec: PositSpec) -> int:
     return reference.encode(total(products), spec)
 
 
+def whole(x: Bits, spec: PositSpec) -> tuple[Any, int, Any]:
+    """(integers, unit, nar): the values are integers·2^-unit; 0 for NaR."""
+    found = [_value(p, spec) for p in x.reshape(-1).tolist()]
+    unit = max((v.denominator.bit_length() - 1 for v in found if v), default=0)
+    numbers = np.empty(x.size, object)
+    numbers[:] = [0 if v is None else v.numerator << unit >> _power(v) for v in found]
+    return numbers.reshape(x.shape), unit, x == spec.nar
+
+
+def exact_product(a: Bits, b: Bits, spec: PositSpec, add: Bits | None = None) -> Bits:
+    """The product of (..., M, K) and (..., K, N), plus ``add``, in integers; rounded once."""
+    (x, low_x, nar_x), (y, low_y, nar_y) = whole(a, spec), whole(b, spec)
+    sums, unit = np.matmul(x, y) if a.shape[-1] else np.zeros((), object), low_x + low_y
+    nar = nar_x.any(-1)[..., np.newaxis] | nar_y.any(-2)[..., np.newaxis, :]
+    sums = np.broadcast_to(sums, nar.shape)
+    if add is not None:
+        z, low_z, nar_z = whole(add, spec)
+        common = max(unit, low_z)
+        sums, unit = sums * 2 ** (common - unit) + z * 2 ** (common - low_z), common
+        nar = nar | nar_z
+    rounded = [reference.encode(Fraction(v, 1 << unit), spec) for v in sums.flat]
+    return np.where(nar, spec.nar, np.reshape(rounded, nar.shape)).astype(spec.storage)
+
+
+@cache
+def _value(p: int, spec: PositSpec) -> Fraction | None:
+    return reference.decode(p, spec)
+
+
+def _power(v: Fraction) -> int:
+    return v.denominator.bit_length() - 1
+
+
 def dot_is_exact(dot: Callable[..., Any], spec: PositSpec, a: Bits, b: Bits) -> None:
     """Raise AssertionError unless ``dot(a, b, spec)`` is the exact sum rounded once."""
     got, want = int(dot(a, b, spec)), exact_dot(a, b, spec)
@@ -59,9 +107,15 @@ def dot_is_exact(dot: Callable[..., Any], spec: PositSpec, a: Bits, b: Bits) -> 
 
 def anything(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
     """Any finite patterns: the widest window of exponents."""
-    ab = mixed(spec, (2, k), rng)
-    ab[ab == spec.nar] = 1
+    ab = finite(spec, (2, k), rng)
     return ab[0], ab[1]
+
+
+def finite(spec: PositSpec, shape: tuple[int, ...], rng: np.random.Generator) -> Bits:
+    """Any patterns but NaR."""
+    made = mixed(spec, shape, rng)
+    made[made == spec.nar] = 1
+    return made
 
 
 def around(width: float) -> Callable[[PositSpec, int, np.random.Generator], Pair]:
@@ -162,6 +216,22 @@ def zeros(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
     """Zero times anything."""
     a, b = anything(spec, k, rng)
     return a * 0, b
+
+
+def ties(spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
+    """Among what cancels, a sum half-way between 1 and the next value, or minpos² beside that."""
+    step = reference.encode(Fraction(1, 2 << spec.f_max), spec)
+    one, push = spec.one, rng.integers(-1, 2)
+    a, b = to_zero(spec, max(0, k - 3), rng)
+    last = np.array([[one, step, push], [one, one, 1]], spec.storage)
+    return np.concatenate([a, last[0]]), np.concatenate([b, last[1]])
+
+
+def matrices(kind: str, spec: PositSpec, k: int, rng: np.random.Generator) -> Pair:
+    """Left (6, k) and right (k, 3): the pair of a kind, its mirror images, and mixtures."""
+    a, b = (ties if kind == "ties" else KINDS[kind])(spec, k, rng)
+    rows = [a, -a, a[::-1], np.abs(a), np.roll(a, 1), a * 0]
+    return np.stack(rows), np.stack([b, b[::-1], -np.abs(b)], axis=-1)
 
 
 KINDS: dict[str, Callable[[PositSpec, int, np.random.Generator], Pair]] = {

@@ -11,42 +11,53 @@ import pytest
 import quire
 from posit import PositSpec, bposit16, bposit64
 
-from ..formats import mixed
-from .cases import EXTREME, KINDS, SPECS, exact_dot
+from .cases import EXTREME, KINDS, SPECS, exact_dot, exact_product, finite
+from .routes import ROUTES, force, module
 
 Bits = npt.NDArray[np.signedinteger[Any]]
 
 every = pytest.mark.parametrize("spec", SPECS + EXTREME, ids=str)
 
 
-def finite(spec: PositSpec, shape: tuple[int, ...], rng: np.random.Generator) -> Bits:
-    made = mixed(spec, shape, rng)
-    made[made == spec.nar] = 1
-    return made
-
-
-def assert_product(got: Bits, a: Bits, b: Bits, spec: PositSpec) -> None:
-    """Element by element, for (…, M, K) and (…, K, N) that broadcast."""
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a = np.broadcast_to(a, (*batch, *a.shape[-2:]))
-    b = np.broadcast_to(b, (*batch, *b.shape[-2:]))
+def assert_product(got: Bits, a: Bits, b: Bits, spec: PositSpec, add: Bits | None = None) -> None:
+    """For (…, M, K) and (…, K, N) that broadcast."""
+    want = exact_product(a, b, spec, add)
     assert got.dtype == spec.storage
-    assert got.shape == (*batch, a.shape[-2], b.shape[-1])
-    for index in np.ndindex(got.shape):
-        *at, i, j = index
-        want = exact_dot(a[(*at, i)], b[(*at, slice(None), j)], spec)
-        assert got[index] == want, f"{spec} at {index}: {got[index]}, not {want}"
+    assert got.shape == want.shape
+    wrong = np.argwhere(got != want)
+    assert not wrong.size, f"{spec}: {len(wrong)} wrong, the first at {wrong[0]}"
 
 
 @every
 @pytest.mark.parametrize(
-    "shape", [(1, 1, 1), (3, 7, 2), (2, 513, 3), (5, 0, 4), (9, 2, 1)], ids=str
+    "shape",
+    [(1, 1, 1), (3, 7, 2), (2, 513, 3), (1, 4097, 1), (70, 60, 1), (1, 65, 64), (9, 2, 1)],
+    ids=str,
 )
 def test_shapes(spec: PositSpec, shape: tuple[int, int, int]) -> None:
     m, k, n = shape
     rng = np.random.default_rng([spec.n, *shape])
     a, b = finite(spec, (m, k), rng), finite(spec, (k, n), rng)
     assert_product(quire.matmul(a, b, spec), a, b, spec)
+
+
+@every
+@pytest.mark.parametrize("route", ROUTES)
+def test_nothing_to_do(route: str, spec: PositSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No terms give zeros, or the preload; no elements, none."""
+    force(monkeypatch, route)
+    add = finite(spec, (5, 4), np.random.default_rng(0))
+    for shape in ((5, 0, 4), (0, 3, 4), (5, 3, 0), (0, 0, 0), (5, 0, 0)):
+        m, k, n = shape
+        a, b = np.zeros((m, k), spec.storage), np.zeros((k, n), spec.storage)
+        got = quire.matmul(a, b, spec)
+        assert got.shape == (m, n)
+        assert got.dtype == spec.storage
+        assert not got.any()
+        assert (quire.matmul(a, b, spec, add=add[:m, :n]) == add[:m, :n]).all()
+        stats: dict[str, int] = {}
+        assert quire.matmul(a[None], b, spec, stats=stats).shape == (1, m, n)
+        assert sum(stats.values()) == m * n
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -127,13 +138,15 @@ def test_threads_do_not_matter(spec: PositSpec) -> None:
         assert (quire.matmul(a, b, spec, threads=threads) == want).all()
 
 
-def test_many_bands() -> None:
-    """More accumulators than are alive at a time."""
+@pytest.mark.parametrize("route", ["slices", "quires alone", "slices alone"])
+def test_many_bands(route: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More sums than are alive at a time."""
+    force(monkeypatch, route)
+    monkeypatch.setattr(module, "_BAND", 100)
     rng = np.random.default_rng(4)
-    a, b = finite(bposit16, (130, 3), rng), finite(bposit16, (3, 700), rng)
-    got = quire.matmul(a, b, bposit16)
-    for i, j in rng.integers(0, (130, 700), (300, 2)):
-        assert got[i, j] == exact_dot(a[i], b[:, j], bposit16)
+    a, b = finite(bposit16, (13, 9), rng), finite(bposit16, (9, 30), rng)
+    add = finite(bposit16, (13, 30), rng)
+    assert_product(quire.matmul(a, b, bposit16, add=add), a, b, bposit16, add)
 
 
 @pytest.mark.parametrize("n", [14, 16, 20, 24, 32, 48, 64])
