@@ -22,6 +22,7 @@ class Suite(StrEnum):
     cast = "cast"
     arithmetic = "arithmetic"
     dot = "dot"
+    sums = "sums"
     matmul = "matmul"
     dtype = "dtype"
     functions = "functions"
@@ -35,10 +36,13 @@ def run(
         bool, typer.Option("--quick", help="Small sizes, seconds: checks results, not speed.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the data.")] = Config.seed,
+    cores: Annotated[
+        int, typer.Option(min=1, help="Threads for both sides; the suites for one ignore it.")
+    ] = 1,
     json: Annotated[Path | None, typer.Option(help="Also write every sample here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables here.")] = None,
 ) -> None:
-    """Time b-posits side by side with their peers, on one thread.
+    """Time b-posits side by side with their peers, on one thread or --cores.
 
     Exits with 1 if a result is wrong or a peer is missing; a missed target is reported and no
     error.
@@ -46,8 +50,8 @@ def run(
     for path in (json, markdown):
         if path is not None and not path.resolve().parent.is_dir():
             raise typer.BadParameter(f"there is no folder {path.parent} to write {path.name} in")
-    config = Config(quick=quick, seed=seed)
-    machine = _machine.describe(seed, _machine.pin())
+    config = Config(quick=quick, seed=seed, cores=cores)
+    machine = _machine.describe(seed, _machine.pin() if cores == 1 else None, cores)
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     results: list[Result] = []
     problems: list[str] = []

@@ -50,10 +50,13 @@ class Config:
         Small arrays and few rounds: checks results, does not judge speed.
     seed : int
         Of all the data.
+    cores : int
+        Threads that both sides may use. With one, CPU time is measured, else time on the wall.
     """
 
     quick: bool = False
     seed: int = 20260301
+    cores: int = 1
 
     @property
     def rounds(self) -> int:
@@ -174,16 +177,16 @@ def _timed(call: Callable[[], object], repeats: int) -> tuple[float, float, int]
 def measure(suite: str, pair: Pair, config: Config) -> Result:
     """Check the results of a pair, then time it.
 
-    The time is this thread's CPU time: turns that the system gives to other processes do not
-    count. ``share`` of the result is CPU time over wall time; well below 1 the machine was busy.
+    On one core the time is this thread's CPU time: turns that the system gives to other processes
+    do not count. ``share`` of the result is CPU time over wall time; well below 1 the machine was busy.
     """
     checked = pair.check()
     calls = (pair.ours.call, pair.peer.call)
     repeats = []
     for call in calls:
         call()  # the first touches the pages of preallocated results
-        cpu, _, _ = _timed(call, 1)
-        repeats.append(max(1, ceil(config.sample / max(cpu, 1e-7))))
+        taken = _timed(call, 1)[config.cores > 1]
+        repeats.append(max(1, ceil(config.sample / max(taken, 1e-7))))
     seconds: tuple[list[float], list[float]] = ([], [])
     faults, total_cpu, total_wall = [0, 0], 0.0, 0.0
     collecting = gc.isenabled()
@@ -192,7 +195,7 @@ def measure(suite: str, pair: Pair, config: Config) -> Result:
         while len(seconds[0]) < config.rounds:
             for side, call in enumerate(calls):
                 cpu, wall, faulted = _timed(call, repeats[side])
-                seconds[side].append(cpu / repeats[side])
+                seconds[side].append((wall if config.cores > 1 else cpu) / repeats[side])
                 faults[side] += faulted
                 total_cpu, total_wall = total_cpu + cpu, total_wall + wall
             if len(seconds[0]) >= 3 and total_wall > config.budget:

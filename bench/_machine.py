@@ -16,7 +16,7 @@ from pathlib import Path
 __all__ = ["describe", "pin"]
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("numpy", "torch", "ml_dtypes", "universal_dtypes")
+PACKAGES = ("numpy", "torch", "ml_dtypes", "universal_dtypes", "xsum", "mtl5")
 
 
 def pin() -> int | None:
@@ -28,7 +28,7 @@ def pin() -> int | None:
     return cpu
 
 
-def describe(seed: int, cpu: int | None) -> dict[str, str]:
+def describe(seed: int, cpu: int | None, cores: int) -> dict[str, str]:
     """Everything that a ratio may depend on, as text; ``cpu`` is what :func:`pin` returned."""
     return {
         "machine": f"{_cpu_model()}, {os.cpu_count()} CPUs, {_vectors()}",
@@ -38,7 +38,7 @@ def describe(seed: int, cpu: int | None) -> dict[str, str]:
         "commit": _commit(),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "seed": str(seed),
-        "threads": "1" + ("" if cpu is None else f", pinned to CPU {cpu}"),
+        "threads": str(cores) + ("" if cpu is None else f", pinned to CPU {cpu}"),
         "load": _load(),
     }
 

@@ -173,25 +173,37 @@ BP_CLONES void bp_dots(bp_spec s, bp_layout l, size_t rows, size_t count, const 
     BP_WITH_SPEC(s, bp_dot_rows(S, l, rows, count, a, ra, ka, b, rb, kb, out));
 }
 
-/* The undecided elements of a product, each by a quire. */
+/* The undecided elements of a product: each by an interval of its own, which is narrower than the
+ * one that the whole row and column give, and where that fails by a quire. */
 void bp_decide(bp_spec s, bp_product p, bp_factors f, const int64_t *undecided, size_t count,
                void *out) {
     const bp_layout l = bp_exact_layout(s);
-    const int size = bp_size(s);
+    const int size = bp_size(s), certify = bp_may_certify(s);
     for (size_t t = 0; t < count; t++) {
         ptrdiff_t i = (ptrdiff_t)undecided[t] / (ptrdiff_t)p.cols;
         ptrdiff_t j = (ptrdiff_t)undecided[t] % (ptrdiff_t)p.cols;
+        const char *a = (const char *)f.a + i * f.a_row, *b = (const char *)f.b + j * f.b_col;
+        int64_t term = 0;
+        if (p.add != NULL) {
+            bp_buffer room;
+            const char *at = (const char *)p.add + i * p.add_row + j * p.add_col;
+            term = bp_load(bp_gather(at, 0, 0, 1, size, &room), 0, size);
+        }
+        if (certify) {
+            bp_interval x = bp_dot_enclosed(s, f.inner, a, f.a_inner, b, f.b_inner);
+            double middle = x.middle + bp_decode64_f64(term, s, 0);
+            double error = x.error * (1 + 0x1p-50) + fabs(middle) * 0x1p-51;
+            int64_t low = bp_encode64_f64(middle - error, s);
+            if (low == bp_encode64_f64(middle + error, s)) {
+                bp_store(out, (size_t)undecided[t], size, low);
+                continue;
+            }
+        }
         uint64_t limb[BP_MAX_LIMBS];
         int32_t flags = 0;
         memset(limb, 0, (size_t)l.limbs * 8);
-        bp_quire_dot(s, l, limb, &flags, f.inner, (const char *)f.a + i * f.a_row, f.a_inner,
-                     (const char *)f.b + j * f.b_col, f.b_inner);
-        if (p.add != NULL) {
-            bp_buffer term;
-            const char *at = (const char *)p.add + i * p.add_row + j * p.add_col;
-            bp_quire_add(s, l, limb, &flags, bp_load(bp_gather(at, 0, 0, 1, size, &term), 0, size),
-                         0);
-        }
+        bp_quire_dot(s, l, limb, &flags, f.inner, a, f.a_inner, b, f.b_inner);
+        bp_quire_add(s, l, limb, &flags, term, 0);
         bp_store(out, (size_t)undecided[t], size, bp_quire_round(s, l, limb, flags));
     }
 }

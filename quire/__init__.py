@@ -6,11 +6,13 @@
 np.float64(1.0)
 """
 
+from posit._dtype import _ext
+
 from .conv import conv
 from .dot import axpy, combine, dot, mean, norm2, sum
 from .gradient import Accumulators
 from .layout import Layout
-from .matmul import matmul
+from .matmul import fill_product, matmul
 from .quire import Quire
 from .solve import Solution, residual, solve
 
@@ -30,3 +32,5 @@ __all__ = [
     "solve",
     "sum",
 ]
+
+_ext.set_product(fill_product)  # from now on `a @ b` of large posit arrays comes here

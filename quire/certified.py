@@ -24,6 +24,7 @@ Doubles = npt.NDArray[np.float64]
 
 _UNIT = 2.0**-53
 _PIECE = 1 << 15  # elements: the least cast or rounding worth a thread
+_STRIP = 32  # columns
 _KEPT = 1 << 23  # float64 numbers
 _memory = threading.local()
 
@@ -87,22 +88,30 @@ class Product:
         return self._round(np.full(len(self.left), self.factor), None, magnitude)
 
     def decide(self, undecided: npt.NDArray[np.int64]) -> None:
-        """The elements at these row-major indices, each by a quire."""
+        """The elements at these row-major indices, each by itself."""
         a, b = self.patterns
-        factors = ffi.new(
-            "bp_factors *",
-            (a.shape[1], pointer(a), pointer(b), *a.strides, *b.strides),
-        )
-        product = self._struct(0, self.out.shape[0], None, None, None)
-        pieces = np.array_split(undecided, max(1, min(8 * self.threads, undecided.size // 16)))
+        cols = self.out.shape[1]
+        column = undecided % cols
+        order = np.argsort(column, kind="stable")
+        undecided, column = undecided[order], column[order]
+        product = self._struct(0, len(self.out), None, None, None)
+        # Strips of a few columns are copied together: a column of a row-major matrix has one cache
+        # line for every element, and of a power-of-two width, few sets of the cache to lie in.
+        strips, starts = np.unique(column // _STRIP, return_index=True)
+        ends = np.append(starts[1:], column.size)
 
-        def work(piece: npt.NDArray[np.int64]) -> None:
-            where = ffi.from_buffer("int64_t[]", piece)
-            lib.bp_decide(
-                core_spec(self.spec), product[0], factors[0], where, piece.size, pointer(self.out)
+        def work(strip: tuple[int, int, int]) -> None:
+            j, first, last = strip
+            some = np.array(b[:, j : j + _STRIP], order="K")
+            start = ffi.cast("char *", some.ctypes.data) - j * some.itemsize
+            factors = ffi.new(
+                "bp_factors *", (a.shape[1], pointer(a), start, *a.strides, *some.strides)
             )
+            where = ffi.from_buffer("int64_t[]", undecided[first:last])
+            spec, out = core_spec(self.spec), pointer(self.out)
+            lib.bp_decide(spec, product[0], factors[0], where, last - first, out)
 
-        run(work, pieces, self.threads)
+        run(work, zip((strips * _STRIP).tolist(), starts, ends, strict=True), self.threads)
 
     def _round(self, row: Doubles, col: Doubles | None, magnitude: Doubles | None) -> Any:
         rows, cols = self.out.shape

@@ -24,7 +24,7 @@ from .dot import dot
 from .gradient import Accumulators
 from .layout import Layout
 
-__all__ = ["matmul"]
+__all__ = ["fill_product", "matmul"]
 
 _TINY = 4096  # multiply-adds of one product: below, setting up a float64 product costs more
 _BAND = 1 << 20  # elements summed exactly at a time, some 50 bytes each
@@ -93,6 +93,11 @@ def matmul(
     if left:
         out = out[..., 0, :]
     return scalar(out[..., 0] if right else out)
+
+
+def fill_product(spec: PositSpec, a: Patterns, b: Patterns, out: Patterns) -> None:
+    """a·b into ``out``, in any memory: what NumPy's ``@`` calls for arrays of a posit dtype."""
+    out[...] = matmul(a, b, spec)
 
 
 def _preload(

@@ -311,6 +311,7 @@ static PyObject *setup(PyObject *module, PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"setup", setup, METH_VARARGS, "Register the dtype; called once by posit._dtype."},
+    {"set_product", bp_set_product, METH_O, "Let f(spec, a, b, out) multiply large matrices."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {

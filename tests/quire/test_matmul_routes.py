@@ -24,7 +24,7 @@ SPECS = [
     bposit8, PositSpec(13, 6, 5), bposit16, PositSpec(20, 6, 5), bposit32, bposit64, standard(16),
     standard(32), PositSpec(28, 2, 8), PositSpec(55, 10, 5),
 ]  # fmt: skip
-"""The last but one reaches 2^512, whose products leave float64; the last fills 48 of its 53 bits."""
+"""The last two reach 2^512, whose products leave float64, and fill 48 of its 53 bits."""
 
 every = pytest.mark.parametrize("spec", SPECS, ids=str)
 
