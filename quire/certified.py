@@ -89,6 +89,8 @@ class Product:
 
     def decide(self, undecided: npt.NDArray[np.int64]) -> None:
         """The elements at these row-major indices, each by itself."""
+        if not undecided.size:
+            return
         a, b = self.patterns
         cols = self.out.shape[1]
         column = undecided % cols
@@ -103,7 +105,7 @@ class Product:
         def work(strip: tuple[int, int, int]) -> None:
             j, first, last = strip
             some = np.array(b[:, j : j + _STRIP], order="K")
-            start = ffi.cast("char *", some.ctypes.data) - j * some.itemsize
+            start = ffi.cast("char *", some.ctypes.data) - j * some.strides[1]
             factors = ffi.new(
                 "bp_factors *", (a.shape[1], pointer(a), start, *a.strides, *some.strides)
             )
