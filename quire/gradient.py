@@ -207,7 +207,7 @@ class Accumulators:
         """Header, NaR bits, sums as integers of 32·planes bits, and a checksum; without the shape.
 
         The window is cut to the digits in use, so that equal sums give equal bytes. Size:
-        52 + count/8 + 4·count·planes bytes.
+        40 + ⌈count/8⌉ + 4·count·planes bytes.
         """
         self._settle()
         return _serial.pack_sums(self._spec, self._low, self._digits, self._nar)
@@ -283,6 +283,8 @@ class Accumulators:
         top = max(self.window[1], bottom + -(-(high - bottom) // 32) * 32)
         if (bottom, top) == self.window:
             return
+        if top > self._layout.lsb + self._layout.width + 64:
+            raise OverflowError(f"sums beyond 2^{top - 32} do not fit the window of {self._spec}")
         wide = np.zeros(((top - bottom) // 32, self._nar.size), np.int64)
         at = (self._low - bottom) // 32
         wide[at : at + len(self._digits)] = self._digits
@@ -318,5 +320,3 @@ class Accumulators:
 def _is_sign(top: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> bool:
     """Whether the topmost digits only repeat the sign bits of those below."""
     return bool(np.array_equal(top, -(below >> 31)))
-
-

@@ -12,12 +12,12 @@ import pytest
 
 import posit
 import quire
-from posit import PositSpec, bposit16, bposit32, bposit64, reference
+from posit import PositSpec, bposit16, bposit32, bposit64, reference, standard
 from quire import Accumulators, Quire, gradient
 
 from ..formats import mixed
-from .cases import EXTREME, KINDS, SPECS, exact_product, finite, whole
-from .routes import ROUTES, force
+from .cases import EXTREME, KINDS, SPECS, finite, whole
+from .routes import force
 
 every = pytest.mark.parametrize("spec", SPECS + EXTREME, ids=str)
 
@@ -105,7 +105,7 @@ def test_the_digits_are_the_sums(spec: PositSpec) -> None:
 @every
 @pytest.mark.parametrize("route", ["slices", "quire"])
 def test_sums_of_products(route: str, spec: PositSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to multiply, mixed with additions; what is outside the slices comes line by line."""
+    """Both ways to multiply, mixed with additions; lines for what is outside the slices."""
     force(monkeypatch, route)
     rng = np.random.default_rng(spec.n)
     sums, unit = Accumulators((5, 4), spec), 4 * 4096 + 400
@@ -117,7 +117,7 @@ def test_sums_of_products(route: str, spec: PositSpec, monkeypatch: pytest.Monke
         total = total + (x @ y) * 2 ** (unit - at - to) + z * 2 ** (unit - low)
     want = [reference.encode(Fraction(v, 1 << unit), spec) for v in total.flat]
     assert sums.round().reshape(-1).tolist() == want
-    assert (sums.copy().add_products(a * 0, b) == sums).all() if False else True
+    assert sums.copy().add_products(a * 0, b) == sums
 
 
 @pytest.mark.parametrize("due", [4, 5, 9, 64])
@@ -150,7 +150,7 @@ def test_carries_when_they_are_due(
 @pytest.mark.parametrize("spec", [bposit16, bposit32, bposit64], ids=str)
 @pytest.mark.parametrize("sign", [1, -1])
 def test_digits_as_full_as_they_get(sign: int, spec: PositSpec) -> None:
-    """After 2^30 - 2 additions of the largest term to a digit: the next two, and a carry between."""
+    """After 2^30 - 2 additions of the largest term to a digit: two more, then a carry."""
     x = spec.storage.type(sign * spec.maxpos_pattern)
     sums = Accumulators(3, spec).add(x)
     count = (1 << 30) - 2
@@ -162,17 +162,15 @@ def test_digits_as_full_as_they_get(sign: int, spec: PositSpec) -> None:
         sums.add(x)
         assert sums._added <= gradient._CARRY_DUE
         assert abs(sums._digits).max() < 1 << 62
-        _, low, _ = whole(np.array([x]), spec)
-        low = -sums.window[0]
         digits = sum(int(d[0]) << 32 * i for i, d in enumerate(sums._digits))
-        assert Fraction(digits, 1) / 2**low == (count + more) * value
+        assert digits * Fraction(2) ** sums.window[0] == (count + more) * value
         assert (sums.round() == reference.encode((count + more) * value, spec)).all()
     assert sums._added < 10
 
 
 @pytest.mark.parametrize("spec", [bposit16, bposit64, standard(32)], ids=str)
 def test_as_many_terms_as_are_promised(spec: PositSpec) -> None:
-    """2^31 - 1 products of the largest size, by doubling; one more than fit is NaR, and comes back."""
+    """2^31 - 1 products of the largest size, by doubling; what does not fit is NaR, and kept."""
     top = np.full((1, 1), spec.maxpos_pattern, spec.storage)
     sums = Accumulators((1, 1), spec).add_products(top, top)
     for _ in range(30):
@@ -194,9 +192,14 @@ def test_as_many_terms_as_are_promised(spec: PositSpec) -> None:
 
 def test_a_window_without_end_is_refused() -> None:
     sums = Accumulators(2, bposit16).add(bposit16.maxpos_pattern)
-    with pytest.raises(OverflowError, match="window"):
-        for _ in range(600):
+
+    def double(times: int) -> None:
+        for _ in range(times):
             sums.merge(sums)
+
+    with pytest.raises(OverflowError, match="window"):
+        double(600)
+    assert (sums.round() == bposit16.nar).all()
 
 
 @every
@@ -225,7 +228,6 @@ def test_threads_do_not_matter(threads: int, monkeypatch: pytest.MonkeyPatch) ->
         bits = posit.encode(x, bposit32)
         sums.add(bits, threads=threads)
         want.add(bits)
-        a, b = bits[:, :30], bits[10:, :].T[:30, :]
         a, b = bits[:, :30], np.ascontiguousarray(bits[:30])
         sums.add_products(a, b, threads=threads)
         want.add_products(a, b)
@@ -242,7 +244,7 @@ def test_sizes_are_told() -> None:
     sums.add(bposit16.one)
     assert sums.window == (-32, 32)
     assert sums.nbytes == 15 * (8 * 2 + 1)
-    assert len(sums.to_bytes()) == 52 - 4 + 2 + 4 * 15 + 4
+    assert len(sums.to_bytes()) == 40 + 2 + 4 * 15
     for p in mixed(bposit16, 500, np.random.default_rng(0)):
         sums.add(int(p))
     assert sums.nbytes <= 15 * (8 * 26 + 1)
@@ -251,7 +253,12 @@ def test_sizes_are_told() -> None:
 
 def test_copies_are_independent() -> None:
     sums = Accumulators(3, bposit16).add([5, 6, 7])
-    for made in (sums.copy(), copy.copy(sums), copy.deepcopy(sums), pickle.loads(pickle.dumps(sums))):
+    for made in (
+        sums.copy(),
+        copy.copy(sums),
+        copy.deepcopy(sums),
+        pickle.loads(pickle.dumps(sums)),
+    ):
         assert made == sums
         assert made.add(1) != sums
     assert sums != Accumulators((3, 1), bposit16)
