@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from posit import PositSpec, bposit16, bposit32, standard
-from quire import Accumulators, Layout, Quire
+from quire import Layout, Quire
 
 from ..formats import mixed
 from .cases import EXTREME, SPECS
@@ -142,8 +142,6 @@ def test_another_format_or_layout_is_refused() -> None:
         Quire.from_bytes(data, layout=Layout.exact(bposit32))
     with pytest.raises(ValueError, match="standard"):
         Quire.from_bytes(data, layout="standard")
-    with pytest.raises(ValueError, match="1 quire"):
-        Quire.from_bytes(Accumulators(2, bposit16).to_bytes())
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"bpquire\x01", bytes(200)])
@@ -156,9 +154,3 @@ def test_what_is_no_quire(data: bytes) -> None:
 def test_what_are_no_bytes(data: object) -> None:
     with pytest.raises(TypeError):
         Quire.from_bytes(data)  # type: ignore[arg-type]
-
-
-def test_one_accumulator_is_a_quire() -> None:
-    """The same bytes: an array of one sum reads back as a quire."""
-    sums = Accumulators((1, 1), bposit16).add(7)
-    assert Quire.from_bytes(sums.to_bytes()) == Quire(bposit16).add(7)
