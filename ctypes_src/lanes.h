@@ -40,6 +40,12 @@
         } else if (bp_same((s), 32, 31, 2)) { \
             const bp_spec S = {32, 31, 2};    \
             call;                             \
+        } else if (bp_size(s) == 2) {         \
+            const bp_spec S = bp_known(s, 9); \
+            call;                             \
+        } else if (bp_size(s) == 4) {         \
+            const bp_spec S = bp_known(s, 17);\
+            call;                             \
         } else {                              \
             const bp_spec S = (s);            \
             call;                             \
@@ -48,6 +54,13 @@
 
 BP_INLINE int bp_same(bp_spec s, int n, int rs, int es) {
     return s.n == n && s.rs == rs && s.es == es;
+}
+
+/* The same spec, and a promise to the compiler that n lies in low ... 2*low - 2: loads and stores
+ * have a constant size then, and vectorise. */
+BP_INLINE bp_spec bp_known(bp_spec s, int low) {
+    if (s.n < low || s.n > 2 * low - 2 || s.rs >= s.n || s.rs < 2) __builtin_unreachable();
+    return s;
 }
 
 BP_INLINE int bp_size(bp_spec s) { return s.n <= 8 ? 1 : s.n <= 16 ? 2 : s.n <= 32 ? 4 : 8; }

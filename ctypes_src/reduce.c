@@ -71,11 +71,12 @@ BP_INLINE int bp_block_dot(const bp_spec s, bp_layout l, uint64_t *limb, size_t 
     int32_t scale[BP_BLOCK];
     int32_t low = INT32_MAX, high = INT32_MIN;
     for (size_t i = 0; i < count; i++) {
-        int64_t p = x->sig[i] * y->sig[i]; /* |p| < 2^62 */
-        int32_t t = x->scale[i] + y->scale[i];
-        product[i] = p;
-        scale[i] = t;
-        int32_t below = p ? t : INT32_MAX, above = p ? t : INT32_MIN;
+        product[i] = x->sig[i] * y->sig[i]; /* below 2^62 in magnitude */
+        scale[i] = x->scale[i] + y->scale[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        int32_t none = bp_nothing(s, x->sig[i]) | bp_nothing(s, y->sig[i]), t = scale[i];
+        int32_t below = t ^ ((t ^ INT32_MAX) & none), above = t ^ ((t ^ INT32_MIN) & none);
         low = below < low ? below : low;
         high = above > high ? above : high;
     }

@@ -36,6 +36,35 @@ BP_INLINE void bp_add_terms(bp_window w, size_t first, size_t step, size_t count
     }
 }
 
+/* The same for |sig| < 2^31 and up to four planes, all at once: plane at / 32 takes the low 32 bits of
+ * |sig| * 2^(at mod 32), and the next one the rest. */
+BP_INLINE void bp_add_short(bp_window w, size_t first, size_t count, const int64_t *sig,
+                            const int32_t *at, int32_t first_plane, const int planes) {
+    int64_t *to = w.digit + (size_t)first_plane * w.count + first;
+    BP_INDEPENDENT
+    for (size_t i = 0; i < count; i++) {
+        int64_t t = (int64_t)at[i] - 32 * (int64_t)first_plane, plane = t >> 5;
+        uint64_t v = bp_body64(sig[i]) << (t & 31), sign = bp_sign64(sig[i]);
+        int64_t low = (int64_t)(((v & LOW32) ^ sign) - sign);
+        int64_t high = (int64_t)(((v >> 32) ^ sign) - sign);
+        for (int k = 0; k < planes; k++) {
+            int64_t d = plane == k ? low : 0;
+            to[(size_t)k * w.count + i] += plane == k - 1 ? high : d;
+        }
+    }
+}
+
+BP_INLINE int bp_add_few(bp_window w, size_t first, size_t count, const int64_t *sig,
+                         const int32_t *at, int32_t first_plane, int32_t last_plane) {
+    switch (last_plane - first_plane + 1) {
+    case 1: bp_add_short(w, first, count, sig, at, first_plane, 1); return 1;
+    case 2: bp_add_short(w, first, count, sig, at, first_plane, 2); return 1;
+    case 3: bp_add_short(w, first, count, sig, at, first_plane, 3); return 1;
+    case 4: bp_add_short(w, first, count, sig, at, first_plane, 4); return 1;
+    default: return 0;
+    }
+}
+
 /* The multiple that a term is added by: by = integer * 2^scale, odd or zero. */
 typedef struct {
     int64_t integer;
@@ -91,21 +120,17 @@ BP_INLINE size_t bp_add_array(const bp_spec s, bp_window w, size_t first, size_t
             for (size_t k = 0; k < n; k++)
                 w.nar[start + k * step] |= (by == bp_nar(s)) | (bp_load(bits, k, size) == bp_nar(s));
         if (factor.integer == 0) continue;
-        int32_t low = INT32_MAX, high = INT32_MIN;
-        for (size_t k = 0; k < n; k++) {
-            int32_t t = x.scale[k] + factor.scale - w.low;
-            int32_t below = x.sig[k] ? t : INT32_MAX, above = x.sig[k] ? t : INT32_MIN;
-            at[k] = t;
-            low = below < low ? below : low;
-            high = above > high ? above : high;
-        }
-        if (low > high) continue; /* all zero */
+        if (x.low > x.high) continue; /* all zero */
+        const int32_t shift = factor.scale - w.low, low = x.low + shift, high = x.high + shift;
+        for (size_t k = 0; k < n; k++) at[k] = x.scale[k] + shift;
         int32_t end = high + f + 1 + factor.bits;
         if (low < 0 || end > 32 * w.planes) {
             need[0] = low + w.low, need[1] = end + w.low;
             return i;
         }
         const int32_t plane = low >> 5, last = (end - 1) >> 5;
+        const int fits = f <= 30 && factor.integer == 1 && step == 1;
+        if (fits && bp_add_few(w, start, n, x.sig, at, plane, last)) continue;
         if (factor.integer == 1) bp_add_terms(w, start, step, n, x.sig, at, plane, last);
         else bp_add_multiple(s, w, start, step, n, x.sig, at, factor, plane, last);
     }

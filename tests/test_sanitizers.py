@@ -1,7 +1,7 @@
 """The C core under AddressSanitizer and UBSan, and without warnings, in a small C driver.
 
-The driver (core_driver.c) runs every exported function in every kind of memory on the cases
-written here. What it expects is what the core without sanitizers says, which the rest of the suite
+The driver (core_driver.c, core_sums.c) runs every exported function in every kind of memory on the
+cases written here and in core_sums.py. What it expects is what the core without sanitizers says, which the rest of the suite
 holds against the definition.
 """
 
@@ -27,12 +27,13 @@ from quire import Layout, Quire
 
 from . import hard
 from .backends import ARITY
+from .core_sums import intervals, products, slices, windows
 from .formats import corners, mixed
 from .quire.cases import KINDS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "ctypes_src"
-DRIVER = Path(__file__).with_name("core_driver.c")
+DRIVERS = [Path(__file__).with_name(name) for name in ("core_driver.c", "core_sums.c")]
 
 SPECS = [
     bposit8, bposit16, bposit32, bposit64, standard(16), standard(32), PositSpec(3, 2, 0),
@@ -40,7 +41,9 @@ SPECS = [
     PositSpec(24, 3, 0), PositSpec(33, 32, 0), PositSpec(34, 6, 5), PositSpec(64, 63, 2),
     PositSpec(64, 16, 8), PositSpec(64, 63, 6), PositSpec(64, 2, 0),
 ]  # fmt: skip
-APPLY, F32, F64, I64, U64, STOCHASTIC, TO_F32, TO_F64, CONVERT, PARTS, QUIRE, END = range(12)
+APPLY, F32, F64, I64, U64, STOCHASTIC, TO_F32, TO_F64, CONVERT, PARTS, QUIRE, *_ = range(16)
+SUMS = {11: intervals, 12: windows, 13: slices, 14: products}
+END = 15
 OPS = ["add", "sub", "mul", "div", "sqrt", "neg", "abs", "fma"]  # as bp_op numbers them
 
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
@@ -171,7 +174,7 @@ def test_every_exported_function_is_driven() -> None:
     header = re.sub(r"/\*.*?\*/", "", (SOURCE / "bposit.h").read_text(), flags=re.S)
     exported = set(re.findall(r"\b(bp_\w+)\(", header))
     assert len(exported) > 20
-    driven = set(re.findall(r"\b(bp_\w+)\(", DRIVER.read_text()))
+    driven = {name for path in DRIVERS for name in re.findall(r"\b(bp_\w+)\(", path.read_text())}
     assert exported == driven
 
 
@@ -183,6 +186,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arithmetic(made, spec)
         codecs(made, spec)
         reductions(made, spec)
+        for kind, records in SUMS.items():
+            for record in records(spec):
+                made.write(kind, *record)
     made.save(path)
     return path
 
@@ -197,7 +203,7 @@ def test_core_under_sanitizers(compiler: str, cases: Path, tmp_path: Path) -> No
             stderr=subprocess.PIPE,
             text=True,
         )
-        for i, source in enumerate([str(DRIVER), *sources()])
+        for i, source in enumerate([*map(str, DRIVERS), *sources()])
     ]
     messages = [process.communicate()[1] for process in compiling]
     assert not any(process.returncode for process in compiling), "".join(messages)

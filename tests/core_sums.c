@@ -1,0 +1,181 @@
+/* The driver's records of sums: intervals, windows of digits, slices, certified products. */
+#include "core_driver.h"
+
+static int64_t bits_of(double x) {
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return x != x ? INT64_MAX : bits; /* one NaN for all */
+}
+
+static double *doubles(size_t count) {
+    int64_t *bits = column(count);
+    double *x = room(count * sizeof *x);
+    memcpy(x, bits, count * sizeof *x);
+    free(bits);
+    return x;
+}
+
+void intervals(void) {
+    bp_spec s = spec();
+    int certifies = (int)next();
+    size_t n = (size_t)next();
+    int64_t *a = column(n), *b = column(n), middle = next(), error = next();
+    expect(bp_certifies(s) == certifies, "certifies", 0, bp_certifies(s), certifies);
+    for (int kind = DENSE; certifies && kind <= SCALAR; kind++) {
+        if (kind == SCALAR && !constant(n, b)) continue;
+        array x = filled((kind + 1) % SCALAR, n, size_of(s), a);
+        array y = filled(kind, n, size_of(s), b);
+        bp_interval found = bp_dot_enclosed(s, n, x.first, x.stride, y.first, y.stride);
+        expect(bits_of(found.middle) == middle, "middle", 0, bits_of(found.middle), middle);
+        expect(bits_of(found.error) == error, "error", 0, bits_of(found.error), error);
+        free(x.block), free(y.block);
+    }
+    free(a), free(b);
+}
+
+/* ---- windows ------------------------------------------------------------------------------ */
+
+static bp_window window(size_t count, int32_t low, int32_t planes) {
+    bp_window w = {count, low, planes, NULL, NULL};
+    w.digit = room((size_t)planes * count * 8), w.nar = room(count);
+    memset(w.digit, 0, (size_t)planes * count * 8);
+    memset(w.nar, 0, count);
+    return w;
+}
+
+static void widen(bp_window *w, int32_t low, int32_t planes) {
+    bp_window to = window(w->count, low, planes);
+    size_t at = (size_t)(w->low - low) / 32, plane = w->count * 8;
+    if (w->planes) memcpy(to.digit + at * w->count, w->digit, (size_t)w->planes * plane);
+    memcpy(to.nar, w->nar, w->count);
+    free(w->digit), free(w->nar);
+    *w = to;
+}
+
+/* In a window that may be too small at first, and then is as large as it ever need be. */
+static void add(bp_spec s, bp_window *w, size_t first, size_t step, array p, int64_t by,
+                int32_t low, int32_t planes) {
+    int32_t need[2];
+    size_t done = bp_window_add(s, *w, first, step, p.count, p.first, p.stride, by, need);
+    if (done == p.count) return;
+    expect(need[0] < w->low || need[1] > w->low + 32 * w->planes, "need", done, need[0], w->low);
+    expect(need[0] >= low, "need", done, need[0], low);
+    expect(need[1] <= low + 32 * planes, "need", done, need[1], low + 32 * planes);
+    widen(w, low, planes);
+    const char *rest = p.first + (ptrdiff_t)done * p.stride;
+    done +=
+        bp_window_add(s, *w, first + done * step, step, p.count - done, rest, p.stride, by, need);
+    expect(done == p.count, "added", 0, (int64_t)done, (int64_t)p.count);
+}
+
+void windows(void) {
+    bp_spec s = spec();
+    int32_t low = (int32_t)next(), planes = (int32_t)next();
+    int32_t first_low = (int32_t)next(), first_planes = (int32_t)next();
+    int64_t by = next(), one = next();
+    int32_t exponent = (int32_t)next();
+    size_t n = (size_t)next(), count = 2 * n;
+    int64_t *p = column(n), *q = column(n);
+    double *x = doubles(n);
+    int64_t most = next(), *digit = column((size_t)planes * count), *nar = column(count);
+    int64_t *rounded = column(count);
+    for (int kind = DENSE; kind < SCALAR; kind++) {
+        bp_window w = window(count, first_low, first_planes);
+        array a = filled(kind, n, size_of(s), p);
+        array b = filled((kind + 1) % SCALAR, n, size_of(s), q);
+        add(s, &w, 0, 1, a, by, low, planes);
+        add(s, &w, 1 % (count + 1), 2, b, one, low, planes);
+        if (w.planes != planes) widen(&w, low, planes);
+        bp_window_add_f64(w, n, n, x, exponent);
+        if (n) bp_window_add_dot(s, w, count - 1, n, a.first, a.stride, b.first, b.stride);
+        for (int carried = 0; carried < 2; carried++) {
+            array out = make(DENSE, count, size_of(s));
+            bp_window_round(s, bp_exact_layout(s), w, 0, count, out.first);
+            compare(out, rounded, "rounded sums");
+            int64_t found = carried ? most : bp_window_carry(w);
+            expect(found == most, "topmost digit", 0, found, most);
+        }
+        for (size_t i = 0; i < (size_t)planes * count; i++)
+            expect(w.digit[i] == digit[i], "digit", i, w.digit[i], digit[i]);
+        for (size_t i = 0; i < count; i++)
+            expect((w.nar[i] != 0) == nar[i], "NaR", i, w.nar[i], nar[i]);
+        free(w.digit), free(w.nar), free(a.block), free(b.block);
+    }
+    free(p), free(q), free(x), free(digit), free(nar), free(rounded);
+}
+
+/* ---- slices and products ------------------------------------------------------------------ */
+
+void slices(void) {
+    bp_spec s = spec();
+    int32_t from = (int32_t)next(), top = (int32_t)next();
+    int bits = (int)next(), parts = (int)next();
+    size_t span = (size_t)next(), n = (size_t)next(), outside = (size_t)next();
+    int64_t *p = column(n), *highest = column(span), *lowest = column(span);
+    int64_t *part = column((size_t)parts * n), *elsewhere = column(outside);
+    for (int kind = DENSE; kind < SCALAR; kind++) {
+        array a = filled(kind, n, size_of(s), p);
+        int64_t *high = room(span * 8), *least = room(span * 8), *where = room(n * 8);
+        double *cut = room((size_t)parts * n * 8);
+        memset(high, 0, span * 8), memset(least, 0, span * 8);
+        bp_extent(s, n, a.first, a.stride, from, high, least);
+        for (size_t i = 0; i < span; i++) {
+            expect(high[i] == highest[i], "highest bits", i, high[i], highest[i]);
+            expect(least[i] == lowest[i], "lowest bits", i, least[i], lowest[i]);
+        }
+        size_t found = bp_slice(s, n, a.first, a.stride, top, bits, parts, cut, n, where);
+        expect(found == outside, "outside", 0, (int64_t)found, (int64_t)outside);
+        for (size_t i = 0; i < found; i++)
+            expect(where[i] == elsewhere[i], "outside", i, where[i], elsewhere[i]);
+        for (size_t i = 0; i < (size_t)parts * n; i++)
+            expect((int64_t)cut[i] == part[i], "slice", i, (int64_t)cut[i], part[i]);
+        free(a.block), free(high), free(least), free(where), free(cut);
+    }
+    free(p), free(highest), free(lowest), free(part), free(elsewhere);
+}
+
+/* Estimates and their bounds are given; whatever they decide, and all else, is the exact sum. */
+void products(void) {
+    bp_spec s = spec();
+    size_t rows = (size_t)next(), inner = (size_t)next(), cols = (size_t)next(), all = rows * cols;
+    int added = (int)next(), by_norms = (int)next(), size = size_of(s);
+    int64_t *a = column(rows * inner), *b = column(inner * cols), *c = column(added ? all : 0);
+    double *estimate = doubles(all), *row = doubles(rows), *col = doubles(by_norms ? cols : 0);
+    double *magnitude = doubles(by_norms ? 0 : all);
+    size_t left = (size_t)next();
+    int64_t *undecided = column(left), *right = column(all), *every = room(all * 8);
+    for (size_t i = 0; i < all; i++) every[i] = (int64_t)i;
+    for (int kind = DENSE; kind < SCALAR; kind++) {
+        array x = filled(kind, rows * inner, size, a), y = filled(kind, inner * cols, size, b);
+        array z = filled((kind + 1) % SCALAR, added ? all : 0, size, c);
+        const ptrdiff_t wide = (ptrdiff_t)cols;
+        bp_product p = {rows,
+                        cols,
+                        estimate,
+                        row,
+                        by_norms ? col : NULL,
+                        by_norms ? NULL : magnitude,
+                        added ? z.first : NULL,
+                        wide * z.stride,
+                        z.stride};
+        bp_factors f = {inner,    x.first,         y.first, (ptrdiff_t)inner * x.stride,
+                        x.stride, wide * y.stride, y.stride};
+        for (size_t space = 0; space <= left; space += left ? left : 1) {
+            array out = make(DENSE, all, size);
+            int64_t *where = room(space * 8);
+            size_t found = bp_certify(s, p, out.first, where, space);
+            expect(found == left, "undecided", 0, (int64_t)found, (int64_t)left);
+            for (size_t i = 0; i < space; i++)
+                expect(where[i] == undecided[i], "undecided", i, where[i], undecided[i]);
+            bp_decide(s, p, f, undecided, left, out.first);
+            compare(out, right, "certified product");
+            free(where);
+        }
+        array out = make(DENSE, all, size);
+        bp_decide(s, p, f, every, all, out.first);
+        compare(out, right, "product");
+        free(x.block), free(y.block), free(z.block);
+    }
+    free(a), free(b), free(c), free(estimate), free(row), free(col), free(magnitude);
+    free(undecided), free(right), free(every);
+}
