@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import re
 from collections.abc import Callable
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from typing import Any, Self
 
@@ -21,7 +22,11 @@ NaR = math.nan
 """Reads as NaR wherever a posit is made of it."""
 
 
-_EXACT = Context(prec=20_000, Emax=10**6, Emin=-(10**6))  # 2^±4096 has at most 4,200 digits
+# 2^±4096 has at most 4,200 digits; a small e in exponents, as str has it
+_EXACT = Context(prec=20_000, Emax=10**6, Emin=-(10**6), capitals=0)
+
+_ROUNDING = re.compile(r"\.\d|[a-zA-Z%]$")
+"""Finds the precision or the type in a format template."""
 
 
 class Posit:
@@ -59,11 +64,12 @@ class Posit:
 
     @classmethod
     def from_bits(cls, bits: int, spec: PositSpec) -> Self:
-        """The posit of a signed pattern; ValueError if it is out of range."""
-        if not spec.nar <= bits <= spec.maxpos_pattern:
+        """The posit of a signed pattern; ValueError if out of range, TypeError if no integer."""
+        pattern = operator.index(bits)
+        if not spec.nar <= pattern <= spec.maxpos_pattern:
             raise ValueError(f"{bits} is not a pattern of {spec}")
         made = object.__new__(cls)
-        object.__setattr__(made, "_bits", int(bits))
+        object.__setattr__(made, "_bits", pattern)
         object.__setattr__(made, "_spec", spec)
         return made
 
@@ -158,6 +164,7 @@ class Posit:
         return self._bits != 0
 
     def __hash__(self) -> int:
+        """That of every number equal to the exact value; all NaR have one."""
         return hash("NaR") if self.is_nar else hash(self.as_fraction())
 
     @property
@@ -176,20 +183,29 @@ class Posit:
 
     # ---- text
     def __str__(self) -> str:
+        """The shortest decimal that reads back."""
         return reference.to_string(self._bits, self._spec)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """The shortest decimal, in quotes where it would not read back as a Python number."""
+        text = str(self)
+        if self.is_nar:
+            return text
+        number = float(text) if "." in text or "e" in text else int(text)
+        return text if reference.encode(number, self._spec) == self._bits else repr(text)
 
     def __format__(self, template: str) -> str:
-        """As for Decimal, from the exact value; the empty template gives the shortest decimal."""
-        if not template or template[-1] == "s" or self.is_nar:
-            return format(str(self), template if not self.is_nar else _width(template))
-        top, bottom = self.as_integer_ratio()
-        places = bottom.bit_length() - 1  # top/2^k = top·5^k/10^k: exact
-        digits = Decimal(top * 5**places).scaleb(
-            -places, Context(prec=20000, Emax=10**6, Emin=-(10**6))
-        )
-        return format(digits, template)
+        """As for Decimal: the exact value where type or precision is given, else the shortest."""
+        if not template or template[-1] == "s":
+            return format(str(self), template)
+        with localcontext(_EXACT):
+            if self.is_nar:
+                return format(Decimal("NaN"), template).replace("NaN", "NaR", 1)
+            if not _ROUNDING.search(template):
+                return format(Decimal(str(self)), template)
+            top, bottom = self.as_integer_ratio()
+            places = bottom.bit_length() - 1  # top/2^k = top·5^k/10^k: exact
+            return format(Decimal(top * 5**places).scaleb(-places), template)
 
     # ---- order
     def _compare(self, other: Any, test: Callable[[int, int], bool]) -> Any:
@@ -310,9 +326,3 @@ def _common(a: Posit, b: Any) -> tuple[int, int, PositSpec] | None:
 def _plain(value: Any) -> Any:
     """Booleans as the integers that they are."""
     return int(value) if isinstance(value, (bool, np.bool_)) else value
-
-
-def _width(template: str) -> str:
-    """The part of a format template that also fits text: fill, alignment and width."""
-    head = template.rstrip("eEfFgGn%").split(".")[0].replace("+", "").replace(",", "")
-    return head.lstrip("0") or ""
