@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
+from traceback import clear_frames
 from typing import Any
 
 import numpy as np
@@ -66,16 +67,23 @@ def _exact(value: Any) -> Fraction | None:
     return reference.exact(value)
 
 
-def _divmod(a: Patterns, b: Patterns, spec: PositSpec, q: Patterns, r: Patterns) -> None:
+def _divmod(a: Patterns, b: Patterns, spec: PositSpec, q: Patterns, *, out: Patterns) -> None:
     quotient = functions.floor_divide(a, b, spec)
-    functions.remainder(a, b, spec, out=r)
+    functions.remainder(a, b, spec, out=out)
     q[...] = quotient
 
 
-def _fmod(a: Patterns, b: Patterns, spec: PositSpec, out: Patterns) -> None:
+def _fmod(a: Patterns, b: Patterns, spec: PositSpec, *, out: Patterns) -> None:
     """The remainder of the quotient rounded towards zero: that of the magnitudes, signed as a."""
     size = functions.remainder(functions.abs(a, spec), functions.abs(b, spec), spec)
     functions.copysign(size, a, spec, out=out)
+
+
+_SPECIAL: dict[str, Callable[..., Any]] = {
+    "divmod": _divmod,
+    "fmod": _fmod,
+    "float_power": functions.pow,
+}
 
 
 @cache
@@ -85,12 +93,16 @@ def _function(name: str) -> Callable[..., Any]:
         from ..limits import constant
 
         return constant
-    if name in ("divmod", "fmod"):
-        return _divmod if name == "divmod" else _fmod
-    function = functions.UFUNCS["power" if name == "float_power" else name]
+    function = _SPECIAL.get(name) or functions.UFUNCS[name]
 
     def call(*operands: Any) -> None:
-        function(*operands[:-1], out=operands[-1])
+        try:
+            function(*operands[:-1], out=operands[-1])
+        except BaseException as error:
+            # Views of memory that NumPy frees soon, and that a traceback would keep.
+            operands = ()
+            clear_frames(error.__traceback__)
+            raise
 
     return call
 

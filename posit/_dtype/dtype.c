@@ -84,8 +84,8 @@ int bp_check(bp_spec s, npy_intp n, const char *p, npy_intp stride) {
         NPY_ALLOW_C_API_DEF
         NPY_ALLOW_C_API
         PyErr_Format(PyExc_ValueError,
-                     "pattern %lld is out of range for <%d,%d,%d>: signed patterns run from %lld to "
-                     "%lld",
+                     "pattern %lld is out of range for <%d,%d,%d>: signed patterns run from "
+                     "%lld to %lld",
                      (long long)x, s.n, s.rs, s.es, (long long)low, (long long)(-low - 1));
         NPY_DISABLE_C_API
         return -1;
@@ -117,7 +117,9 @@ static PyArray_Descr *default_descr(PyArray_DTypeMeta *cls) {
 
 static PyArray_Descr *discover(PyArray_DTypeMeta *cls, PyObject *value) {
     (void)cls;
-    if (!PyObject_IsInstance(value, bp_python.scalar)) return (PyArray_Descr *)bp_new_descr(NULL);
+    int is_posit = PyObject_IsInstance(value, bp_python.scalar);
+    if (is_posit < 0) return NULL;
+    if (!is_posit) return (PyArray_Descr *)bp_new_descr(NULL);
     PyObject *spec = PyObject_GetAttrString(value, "spec");
     PositDescr *d = spec ? bp_new_descr(spec) : NULL;
     Py_XDECREF(spec);

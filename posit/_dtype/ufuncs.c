@@ -210,8 +210,10 @@ LOOP(positive) {
     return 0;
 }
 
-/* By way of Python: one call for each stretch of memory that NumPy hands over. */
+/* By way of Python: one call for each stretch of memory that NumPy hands over. After an error no
+ * Python may run, yet reduceat goes on to its next stretch. */
 LOOP(by_python) {
+    if (PyErr_Occurred()) return -1;
     PyUFuncObject *ufunc = (PyUFuncObject *)c->caller;
     if (dims[0] > 1 && ufunc->nout == 1 && in_sequence(data, strides, dims[0], ufunc->nin)) {
         const npy_intp single = 1;

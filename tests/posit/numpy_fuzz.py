@@ -6,7 +6,8 @@ process that died names the culprit. SystemError, by which Python tells that C c
 ends the process too.
 
 Left out is what crashes with every dtype in NumPy 2.4: as_strided, which trusts its caller,
-``choose`` into a strided ``out``, and ``accumulate`` into an ``out`` without axes.
+``choose`` into a strided ``out``, and ``accumulate`` into an ``out`` without axes; and what
+never returns from LAPACK where a float64 is infinite: ``svd``, ``norm(ord=2)`` and ``polyfit``.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ _FUNCTIONS = """
     inner insert interp intersect1d isclose iscomplex iscomplexobj isfortran isin isneginf isposinf
     isreal isrealobj isscalar ix_ kron lexsort lib.stride_tricks.sliding_window_view linalg.cross
     linalg.det linalg.inv linalg.matrix_power linalg.multi_dot linalg.norm linalg.outer linalg.solve
-    linalg.svd linalg.trace linspace logspace ma.array ma.masked_invalid matrix_transpose max
+    linalg.trace linspace logspace ma.array ma.masked_invalid matrix_transpose max
     may_share_memory mean median meshgrid min min_scalar_type moveaxis nan_to_num nanargmax
     nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile
     nanstd nansum nanvar ndim nonzero ones ones_like outer packbits pad partition percentile
-    piecewise place poly polyder polyfit polyval prod promote_types ptp put put_along_axis putmask
+    piecewise place poly polyder polyval prod promote_types ptp put put_along_axis putmask
     quantile random.permutation ravel real real_if_close rec.array repeat require reshape resize
     result_type roll rollaxis roots rot90 round searchsorted select setdiff1d setxor1d shape
     shares_memory sinc size sort sort_complex split squeeze stack std sum swapaxes take
@@ -126,6 +127,7 @@ class Maker:
             **dict.fromkeys(["from_", "to", "type", "type1"], self.options["dtype"]),
             **dict.fromkeys(["func1d", "func", "pyfunc"], lambda: np.sum),
             "q": lambda: self.one([0.3, 1, 50, [0.1, 0.9], self.array()]),
+            "ord": lambda: self.one([None, "fro", 1, -1, np.inf]),
             "subscripts": lambda: self.one(["ij,jk->ik", "i,i", "i->", "ij", "..."]),
         }
 
