@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,13 @@ def mean(a: Array, axis: Axes = None, *, keepdims: bool = False) -> Any:
     return finish(_each(lines, spec, one))
 
 
-def var(a: Array, axis: Axes = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+def var(a: Array, axis: Axes = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """(Σ a² - (Σ a)²/n)/(n - ddof): from two exact sums, rounded once; NaR where n <= ddof."""
     lines, spec, finish = _lines(a, axis, keepdims)
     return finish(_each(lines, spec, lambda line: _variance(line, spec, ddof)))
 
 
-def std(a: Array, axis: Axes = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+def std(a: Array, axis: Axes = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """The root of the exact variance, rounded once; NaR where n <= ddof."""
     lines, spec, finish = _lines(a, axis, keepdims)
 
@@ -87,8 +88,9 @@ def dot(a: Array, b: Array) -> Any:
         return np.multiply(x, y)
     if y.ndim <= 2:
         return np.matmul(x, y)
-    flat = np.moveaxis(y, -2, 0).reshape(y.shape[-2], -1)
-    return np.matmul(x, flat).reshape(*x.shape[:-1], *y.shape[:-2], y.shape[-1])
+    rest = (*y.shape[:-2], y.shape[-1])
+    flat = np.moveaxis(y, -2, 0).reshape(y.shape[-2], prod(rest))
+    return np.matmul(x, flat).reshape(*x.shape[:-1], *rest)
 
 
 def einsum(subscripts: str, *operands: Array) -> Any:
@@ -134,7 +136,7 @@ def _pair(arrays: list[Array], inputs: list[str], output: str) -> Any:
         return np.broadcast_to(x, [sizes[c] for c in order])
 
     def size(names: list[str]) -> int:
-        return int(np.prod([sizes[c] for c in names], dtype=np.int64))
+        return prod(sizes[c] for c in names)
 
     x = arranged(arrays[0], first, batch + left + inner)
     y = arranged(arrays[1], second, batch + inner + right)
@@ -184,7 +186,7 @@ def _lines(
     )
     kept = [i for i in range(array.ndim) if i not in axes]
     shape = [array.shape[i] for i in kept]
-    length = int(np.prod([array.shape[i] for i in axes], dtype=np.int64))
+    length = prod(array.shape[i] for i in axes)
     check_range(bits(array), spec, "a")
     lines = bits(array).transpose(*kept, *axes).reshape(*shape, length)
 
@@ -223,9 +225,9 @@ def _exact_dot(a: Patterns, b: Patterns | None, spec: PositSpec) -> Fraction | N
     return whole * Fraction(2) ** lsb
 
 
-def _variance(line: Patterns, spec: PositSpec, ddof: int) -> Fraction | None:
+def _variance(line: Patterns, spec: PositSpec, ddof: float) -> Fraction | None:
     n = line.size
     total, squares = _exact_dot(line, None, spec), _exact_dot(line, line, spec)
     if total is None or squares is None or n <= ddof:
         return None
-    return (squares - total * total / n) / (n - ddof)
+    return (squares - total * total / n) / (n - Fraction(float(ddof)))
