@@ -131,10 +131,20 @@ def ieee(x: Fraction, dtype: np.dtype[Any]) -> Fraction | None:
     return found if abs(found) < Fraction(2) ** int(info.maxexp) else None
 
 
+def beside_ties(spec: PositSpec, dtype: np.dtype[Any]) -> Array:
+    """Posits on and next to the middles of two floats: where a second rounding would show."""
+    nmant = int(np.finfo(dtype).nmant)
+    middles = [Fraction(2 * k + 1, 2 << nmant) * 3**i for k in (1 << nmant, 3 << nmant >> 1)
+               for i in range(3)]  # fmt: skip
+    near = {reference.encode(m, spec) + d for m in middles for d in (-1, 0, 1)}
+    found = posit.view([p for p in sorted(near) if p <= spec.maxpos_pattern], spec)
+    return np.concatenate([found, -found])
+
+
 @pytest.mark.parametrize("code", [*FLOATS, *COMPLEX, ">f4", ">f8", ">c16"])
 @pytest.mark.parametrize("spec", [*SPECS, *EDGES], ids=str)
 def test_posits_to_floats(spec: PositSpec, code: str) -> None:
-    a = np.concatenate([the_corners(spec), random(spec, 100)])
+    a = np.concatenate([the_corners(spec), random(spec, 100), beside_ties(spec, np.dtype(code))])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = a.astype(code)
@@ -163,6 +173,9 @@ def test_posits_to_integers(spec: PositSpec, code: str) -> None:
     assert not good.all()
     with pytest.warns(RuntimeWarning, match="invalid value encountered in cast"):
         assert a.astype(code).tolist() == want
+    for bad in a[~good]:
+        with pytest.warns(RuntimeWarning, match="invalid value"):
+            made([1, bad], spec).astype(code)
     with np.errstate(invalid="raise"):
         assert a[good].astype(code).tolist() == np.array(want, object)[good].tolist()
         with pytest.raises(FloatingPointError, match="invalid"):
