@@ -17,6 +17,7 @@ import posit
 from posit import NaR, Posit, PositSpec, bposit16, bposit32, bposit64, reference, standard
 
 from ..formats import EDGES, EIGHT, TINY
+from ..oracle import boundary
 from .dtype_arrays import SPECS, fractions, layouts, made, random
 
 Array = npt.NDArray[Any]
@@ -122,6 +123,15 @@ def test_the_class_alone_says_no_format() -> None:
             wrong()
     assert np.array([Posit(1, bposit16)], cls).dtype == D16
     assert made([1]).astype(cls).dtype == D16
+
+
+@specs
+def test_numbers_that_wait_for_a_format_are_rounded_once(spec: PositSpec) -> None:
+    middles = [boundary(k, spec) for k in (1, spec.one - 1, spec.one, spec.maxpos_pattern - 1)]
+    near = [m * (1 + Fraction(d, 2**300)) for m in middles for d in (-1, 0, 1)]
+    for wait in (type(D16), Posit):
+        assert holds(np.array([*near, 10**5000], wait).astype(posit.dtype(spec)),  # type: ignore[type-var]
+                     [*near, 10**5000], spec)  # fmt: skip
 
 
 # ---- arrays of numbers
