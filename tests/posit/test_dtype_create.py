@@ -283,7 +283,7 @@ def test_views_of_other_things() -> None:
         (lambda: posit.view(np.zeros(1, "u2"), bposit16), TypeError, r"with .view\('int16'\)"),
         (lambda: posit.view(np.zeros(1, ">i2"), bposit16), TypeError, "of the other byte order"),
         (lambda: posit.view(made([1]), bposit16), TypeError, "posit.bits gives the patterns"),
-        (lambda: posit.view([1], "bposit16"), TypeError, "spec must be a PositSpec"),  # type: ignore[arg-type]
+        (lambda: posit.view([1], 16), TypeError, "PositSpec such as posit.bposit16"),  # type: ignore[arg-type]
         (lambda: posit.view(np.full(1, 4096, "i2"), PositSpec(13, 6, 5)), ValueError,
          "4096 is not a pattern of <13,6,5>"),
         (lambda: posit.view(np.ma.array([1], mask=[1], dtype="i2"), bposit16), TypeError, "mask"),
