@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import codec, functions, reference
-from .._arrays import Patterns, patterns
+from .._arrays import Patterns, narrowed, patterns
 from ..scalar import Posit
-from ..spec import PositSpec
+from ..spec import PositSpec, SpecLike
 from . import _ext as _ext
 
 __all__ = ["bits", "dtype", "view"]
@@ -118,12 +118,20 @@ def _dtype_of(spec: PositSpec) -> np.dtype[Any]:
     return made
 
 
-def dtype(n: int | str | PositSpec, rs: int | None = None, es: int | None = None) -> np.dtype[Any]:
+def dtype(n: int | SpecLike, rs: int | None = None, es: int | None = None) -> np.dtype[Any]:
     """The NumPy dtype of a posit format: ``dtype(16, 6, 5)``, ``dtype(spec)`` or ``dtype(name)``.
 
+    Parameters
+    ----------
+    n, rs, es : int
+        As in :class:`posit.PositSpec`.
+    n : PositSpec, name or posit dtype
+        In place of the three.
+
+    The dtype has the format as its attribute ``spec``; the same format gives the same object.
     Raises TypeError or ValueError as :class:`posit.PositSpec` does.
     """
-    if isinstance(n, (PositSpec, str)):
+    if not isinstance(n, (int, np.integer)):
         if rs is not None or es is not None:
             raise TypeError("dtype takes either a format or n, rs, es")
         return _dtype_of(PositSpec.parse(n))
@@ -132,10 +140,22 @@ def dtype(n: int | str | PositSpec, rs: int | None = None, es: int | None = None
     return _dtype_of(PositSpec(n, rs, es))
 
 
-def bits(a: npt.NDArray[Any]) -> Patterns:
-    """The patterns of a posit array as signed integers: a view, no copy."""
+def bits(a: npt.NDArray[Any] | Posit) -> Patterns:
+    """The patterns of a posit array as signed integers: a view, no copy.
+
+    Parameters
+    ----------
+    a : array of a posit dtype, or Posit
+
+    Returns
+    -------
+    array of ``a.dtype.spec.storage`` (int8, int16, int32 or int64) that shares the memory of ``a``
+    and has its shape; a NumPy integer for a Posit. The integers order as the values.
+
+    Raises TypeError for anything else.
+    """
     if isinstance(a, Posit):
-        return a.spec.storage.type(a.bits)
+        return a.spec.storage.type(a.bits)  # type: ignore[return-value]
     spec = getattr(getattr(a, "dtype", None), "spec", None)
     if spec is None:
         kind = getattr(a, "dtype", type(a).__name__)
@@ -143,6 +163,21 @@ def bits(a: npt.NDArray[Any]) -> Patterns:
     return a.view(spec.storage)
 
 
-def view(bits: npt.ArrayLike, spec: PositSpec) -> npt.NDArray[Any]:
-    """Patterns as a posit array: a view, no copy. Raises as :mod:`posit.arithmetic` does."""
-    return patterns(bits, spec).view(_dtype_of(spec))
+def view(bits: npt.ArrayLike, spec: SpecLike) -> npt.NDArray[Any]:
+    """Patterns as a posit array: a view, no copy, where their dtype is ``spec.storage``.
+
+    Parameters
+    ----------
+    bits : array_like of patterns
+        Wider signed integers (Numba's ufuncs give int64) are narrowed, which copies.
+    spec : PositSpec, posit dtype or name
+
+    Raises
+    ------
+    TypeError
+        For another dtype: floats are rounded by ``np.array(x, posit.dtype(spec))``.
+    ValueError
+        For an integer outside the n-bit range.
+    """
+    found = PositSpec.parse(spec)
+    return patterns(narrowed(bits, found, "bits"), found).view(_dtype_of(found))
