@@ -6,7 +6,7 @@
 >>> a * a
 array([1, 4.1e+40, 0.1108], dtype=posit.dtype(16, 6, 5))
 >>> posit.log_plus_1(a)
-array([0.693, 46.8, 0.2876], dtype=posit.dtype(16, 6, 5))
+array([0.693, 46.7, 0.287], dtype=posit.dtype(16, 6, 5))
 >>> bits = posit.encode([1.0, 2e20, 1/3], posit.bposit16)
 >>> posit.decode(posit.mul(bits, bits, posit.bposit16), posit.bposit16)
 array([1.00000000e+00, 4.08338840e+40, 1.10839844e-01])
