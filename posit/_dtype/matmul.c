@@ -4,8 +4,9 @@
 /* One quire dot product of `inner` terms. */
 static void dot_into(bp_spec s, bp_layout l, npy_intp inner, const char *a, npy_intp sa,
                      const char *b, npy_intp sb, char *out) {
-    uint64_t limb[BP_MAX_LIMBS] = {0};
+    uint64_t limb[BP_MAX_LIMBS];
     int32_t flags = 0;
+    memset(limb, 0, (size_t)l.limbs * 8); /* not all of them: most formats need a few */
     bp_quire_dot(s, l, limb, &flags, (size_t)inner, a, sa, b, sb);
     bp_put(out, s, bp_quire_round(s, l, limb, flags));
 }

@@ -175,8 +175,9 @@ APPLY(absolute, BP_ABS, 1)
  * one ahead of the first operand) keep their sum in a quire: each result is rounded once. */
 static int sum_with_quire(bp_spec s, char *const *data, npy_intp n, const npy_intp *strides) {
     bp_layout l = bp_exact_layout(s);
-    uint64_t limb[BP_MAX_LIMBS] = {0};
+    uint64_t limb[BP_MAX_LIMBS];
     int32_t flags = 0;
+    memset(limb, 0, (size_t)l.limbs * 8);
     if (bp_check(s, 1, data[0], 0) < 0 || bp_check(s, n, data[1], strides[1]) < 0) return -1;
     bp_quire_add(s, l, limb, &flags, bp_get(data[0], s), 0);
     bp_quire_sum(s, l, limb, &flags, (size_t)n, data[1], strides[1]);
