@@ -5,7 +5,7 @@
 >>> from posit import bposit16, functions
 >>> a = np.array([0.5, 2, -1], dtype=posit.dtype(bposit16))
 >>> functions.exp_minus_1(a)
-array([0.648, 6.39, -0.632], dtype=posit.dtype(16, 6, 5))
+array([0.648, 6.39, -0.633], dtype=posit.dtype(16, 6, 5))
 >>> x = posit.encode([0.5, 2, -1], bposit16)
 >>> posit.decode(functions.log(x, bposit16), bposit16)
 array([-0.69335938,  0.69335938,         nan])
