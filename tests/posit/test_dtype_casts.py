@@ -261,3 +261,57 @@ def test_objects_there_and_back() -> None:
     want = rounded([Fraction(3, 2), Fraction(1, 3), Fraction(1), None, Fraction(10**400),
                     Posit("0.1", bposit64).as_fraction()], bposit16)  # fmt: skip
     assert posit.bits(many.astype(D16)).tolist() == want
+
+
+# ---- by blocks
+@pytest.mark.parametrize("code", ["?", *INTEGERS, "e", "g", ">i4"])
+@specs
+def test_long_arrays_are_cast_as_their_elements(spec: PositSpec, code: str) -> None:
+    """The loops go block by block; long enough for several, and a last one that is short."""
+    few = samples(code, spec)
+    many = np.resize(few, 1300)
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        want = np.resize(posit.bits(few.astype(posit.dtype(spec))), 1300)
+        for x in (many, np.repeat(many, 2)[::2], many[::-1].copy()[::-1]):
+            assert np.array_equal(posit.bits(x.astype(posit.dtype(spec))), want)
+        a = posit.view(np.resize(np.array(corners(spec), spec.storage), 1300), spec)
+        one_by_one = np.concatenate([a[i : i + 1].astype(code) for i in range(700)])
+        for what, x in layouts(a):
+            assert np.array_equal(x.astype(code)[:700], one_by_one, equal_nan=code in "eg"), what
+
+
+def test_one_large_integer_in_a_block() -> None:
+    """Float64 would round it once more: 2^60 + 2^52 + 1 lies above a tie of bposit16."""
+    large = 2**60 + 2**52 + 1
+    for code in ("i8", "u8"):
+        x = np.ones(1000, code)
+        x[600] = large
+        found = x.astype(D16)
+        assert found[600].bits == reference.encode(large, bposit16)
+        assert found[600].bits == reference.encode(2**60 + 2**52, bposit16) + 1
+        assert (found == 1).sum() == 999
+
+
+def test_copies_that_overlap() -> None:
+    for spec in (bposit8, bposit16, bposit32, bposit64):
+        p = posit.bits(random(spec, 40))
+        for to, source in (
+            (slice(3, None), slice(None, -3)),
+            (slice(None, -3), slice(3, None)),
+            (slice(None, None, -1), slice(None)),
+            (slice(1, 21), slice(0, 40, 2)),
+        ):
+            a, want = posit.view(p.copy(), spec), p.copy()
+            a[to] = a[source]
+            want[to] = want[source]
+            assert np.array_equal(posit.bits(a), want), (spec, to, source)
+
+
+def test_filled_with_one_number() -> None:
+    for spec in SPECS:
+        for size in (0, 1, 2, 5, 5000):
+            for step in (1, -3):
+                a = np.zeros(size * 3, posit.dtype(spec))[::step][:size]
+                a[...] = 0.7
+                assert (posit.bits(a) == reference.encode(0.7, spec)).all()

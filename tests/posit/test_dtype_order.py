@@ -265,8 +265,8 @@ def test_nar_among_many() -> None:
         assert a.max().is_nar
         assert a.min().is_nar
         assert a.argmax() == a.argmin() == at
-        assert np.fmax.reduce(a) == (1099 if at < 2099 else 1098)
-        assert np.fmin.reduce(a) == (-1000 if at else -999)
+        assert np.fmax.reduce(a) == Posit(1099 if at < 2099 else 1098, bposit16)
+        assert np.fmin.reduce(a) == Posit(-1000 if at else -999, bposit16)
         assert np.sort(a)[0].is_nar
 
 
@@ -300,3 +300,23 @@ def test_running_extremes() -> None:
                                      (np.fmax, True, True), (np.fmin, False, True)):  # fmt: skip
             want = [extreme(r[: i + 1], largest, skip) for i in range(4)]
             assert fractions(ufunc.accumulate(a)) == want
+
+
+# ---- by blocks
+@specs
+def test_extremes_and_clip_of_long_arrays(spec: PositSpec) -> None:
+    a = random(spec, 1300, 8, nar=False)
+    p = posit.bits(a)
+    low, high = sorted(random(spec, 2, 9, nar=False))
+    with_nar = a.copy()
+    with_nar[[700, 900]] = NaR
+    for (what, x), (_, y) in zip(layouts(a), layouts(with_nar), strict=True):
+        assert (x.argmax(), x.argmin()) == (p.argmax(), p.argmin()), what
+        assert (y.argmax(), y.argmin()) == (700, 700), what
+        clipped = posit.bits(np.clip(x, low, high))
+        assert np.array_equal(clipped, np.clip(p, low.bits, high.bits)), what
+        assert np.array_equal(x.astype(bool), p != 0)
+        assert np.count_nonzero(x) == np.count_nonzero(p)
+        assert np.isnan(np.clip(y, low, high)).nonzero()[0].tolist() == [700, 900]
+        assert x.any()
+        assert y.all() == (p != 0).all()

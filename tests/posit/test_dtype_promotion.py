@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -119,3 +121,55 @@ def test_text_and_times_have_nothing_in_common() -> None:
         with pytest.raises(np.exceptions.DTypePromotionError):
             np.promote_types(D16, code)
     assert np.promote_types(D16, "O") == np.dtype(object)
+
+
+class Other:
+    """No number, and nothing that NumPy knows."""
+
+
+NO_NUMBERS: list[Any] = [
+    None, "x", "1.5", b"1.5", Other(), {}, datetime.datetime(2026, 1, 1), np.datetime64("2026"),
+    np.timedelta64(1, "s"), np.array(["1.5", "2"]), np.array([None, "x"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("other", NO_NUMBERS, ids=repr)
+def test_what_is_no_number_is_not_equal(other: Any) -> None:
+    """As for arrays of floats."""
+    a, x = made([1.5, 2]), np.array([1.5, 2])
+    for p, f in ((a == other, x == other), (other == a, other == x)):
+        assert np.array_equal(p, f)
+        assert not np.any(p)
+    assert np.array_equal(a != other, x != other)
+    with pytest.raises(TypeError) as caught:
+        a < other  # noqa: B015
+    assert "do not mix" not in str(caught.value)
+
+
+def test_objects() -> None:
+    """Beside an array of objects posits are objects, each compared exactly."""
+    a = made([1.5, 2, 0.1])
+    others = np.array([Fraction(3, 2), None, 0.1], object)
+    assert (a == others).tolist() == [True, False, False]
+    total = a + np.array([1, 2.5, Posit(1, bposit16)], object)
+    assert total.dtype == object
+    assert total.tolist() == [2.5, 4.5, Posit("1.1", bposit16)]
+    assert (a * Fraction(1, 2)).tolist() == (a * 0.5).tolist()
+    with pytest.raises(TypeError, match="unsupported operand"):
+        a + None
+    with pytest.raises(TypeError):
+        a += others
+
+
+@pytest.mark.parametrize("other", [[1.5, 2], np.sqrt(2), 1j, np.float32(1)])
+def test_floats_with_a_dtype_are_told_what_to_write(other: Any) -> None:
+    a = made([1.5, 2])
+    for mix in (lambda: a == other, lambda: a + other, lambda: np.add(a[0], other)):
+        with pytest.raises(
+            TypeError, match=r"float\(x\) if it is a scalar, np.array\(x, a.dtype\) if"
+        ):
+            mix()
+    with pytest.raises(TypeError, match="do not mix"):  # NumPy makes a float64 array of it first
+        np.add.at(a, [0], 1.5)
+    np.add.at(a, [0], Posit(1.5, bposit16))
+    assert a[0] == 3

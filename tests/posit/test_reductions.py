@@ -16,6 +16,7 @@ import pytest
 
 import posit
 from posit import NaR, Posit, PositSpec, bposit8, bposit16, bposit32, reference, standard
+from posit._bounds import means, variances
 
 from ..oracle import rounds_to, rounds_to_root
 from .dtype_arrays import SPECS, fractions, layouts, made, random
@@ -291,3 +292,60 @@ def test_prod_and_cumprod(spec: PositSpec) -> None:
         assert np.prod(a).is_nar is nar
     assert np.prod(a[:0], axis=0).tolist() == [1] * 6
     assert np.cumprod(a[:0]).shape == (0,)
+
+
+# ---- float64 decides where it can
+@specs
+def test_rows_in_float64_are_as_those_in_quires(
+    spec: PositSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ties, equal elements, cancellation, NaR, and more rows than a block has."""
+    rng = np.random.default_rng(4)
+    uses: list[Callable[[Array], Any]] = [
+        lambda a: posit.mean(a, 1), lambda a: posit.var(a, 1), lambda a: posit.median(a, 1),
+        lambda a: posit.var(a, 1, ddof=1), lambda a: posit.std(a, 1, ddof=1.5),
+    ]  # fmt: skip
+    for n in (1, 2, 3, 4, 8, 33):
+        near = rng.standard_normal((60, n)).astype(posit.dtype(spec))
+        alike = np.repeat(rng.standard_normal((20, 1)).astype(near.dtype), n, axis=1)
+        beside = posit.view(posit.bits(alike) ^ (np.arange(n) % 2).astype(spec.storage), spec)
+        cancelling = np.concatenate([near, -near], axis=1)[:, ::2]
+        for a in (near, alike, beside, cancelling, random(spec, (60, n), n), near * 0):
+            fast = [posit.bits(use(a)) for use in uses]
+            with monkeypatch.context() as patch:
+                patch.setattr("posit.reductions.holds", lambda spec: False)
+                exact = [posit.bits(use(a)) for use in uses]
+            assert all(map(np.array_equal, fast, exact)), n
+
+
+def test_many_short_rows() -> None:
+    a = random(bposit16, (20_000, 2), 5)
+    p = posit.bits(a)
+    want = [
+        bposit16.nar if bposit16.nar in pair else reference.encode(
+            sum(reference.decode(x, bposit16) or 0 for x in pair) / Fraction(2), bposit16
+        )
+        for pair in p[::50].tolist()
+    ]  # fmt: skip
+    for found in (posit.mean(a, 1), posit.median(a, 1), posit.mean(a.T.copy(), 0)):
+        assert posit.bits(found)[::50].tolist() == want
+
+
+def test_bounds_hold() -> None:
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((200, 33)) * np.exp2(rng.integers(-30, 30, (200, 33)))
+    lines = [[Fraction(float(v)) for v in row] for row in x]
+    for found, rule in ((means(x, 52), RULES["mean"]), (variances(x, 1.5), None)):
+        want = [rule(line) if rule else variance(line, Fraction(3, 2)) for line in lines]
+        off = [abs(Fraction(float(v)) - w) for v, w in zip(found[0], want, strict=True)]
+        bounds = [Fraction(float(e)) for e in found[1]]
+        assert all(o <= e for o, e in zip(off, bounds, strict=True))
+        assert max(off) > 0
+
+
+def test_a_mean_just_above_a_tie() -> None:
+    """float64 alone sees the tie, and rounds it down to the even pattern."""
+    a = made([[1, 1 + 2**-8, 2**-100, 0]])
+    assert a.astype(float).mean() == 0.5 + 2**-10
+    assert posit.bits(posit.mean(a, 1)) == reference.encode(0.5, bposit16) + 1
+    assert posit.bits(posit.mean(a[:, [0, 1, 3, 3]], 1)) == reference.encode(0.5, bposit16)
