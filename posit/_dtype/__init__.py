@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from traceback import clear_frames
 from typing import Any
 
@@ -107,7 +107,9 @@ def _function(name: str) -> Callable[..., Any]:
     return call
 
 
-_ext.setup(PositSpec, Posit, Posit.from_bits, _to_bits, _to_number, reference.to_string, _function)
+_to_text = lru_cache(1 << 16)(reference.to_string)  # each takes 40 µs and more
+
+_ext.setup(PositSpec, Posit, Posit.from_bits, _to_bits, _to_number, _to_text, _function)
 
 
 @cache
