@@ -133,7 +133,7 @@ def dtype(n: int | SpecLike, rs: int | None = None, es: int | None = None) -> np
     The dtype has the format as its attribute ``spec``; the same format gives the same object.
     Raises TypeError or ValueError as :class:`posit.PositSpec` does.
     """
-    if not isinstance(n, (int, np.integer)):
+    if not isinstance(n, (int, float, np.number)):
         if rs is not None or es is not None:
             raise TypeError("dtype takes either a format or n, rs, es")
         return _dtype_of(PositSpec.parse(n))

@@ -51,7 +51,7 @@ def test_every_spelling(given: tuple[Any, ...]) -> None:
         ((), TypeError, "missing"),
         ((16,), TypeError, r"needs n, rs and es \(or a PositSpec, or a name\)"),
         ((16, 6), TypeError, "needs n, rs and es"),
-        ((None,), TypeError, "needs n, rs and es"),
+        ((None,), TypeError, "expected a format: a PositSpec such as"),
         ((bposit16, 6, 5), TypeError, "either a format or n, rs, es"),
         (("bposit16", 6), TypeError, "either a format or n, rs, es"),
         ((16.0, 6, 5), TypeError, "n must be an integer, got 16.0"),
