@@ -58,6 +58,18 @@ def _beside_bfloat16(config: Config) -> Iterator[Pair]:
     ours, theirs = x.astype(posit.dtype("bposit16")), x.astype(ml_dtypes.bfloat16)
     for name, target in (("a + b", 0.7), ("a * b", 0.7)):
         yield _binary(f"bposit16 {name}", "ml_dtypes bfloat16", name, ours, theirs, config, target)
+    whole = (1000 * x[0]).astype(np.int64)
+    for kind in (ours.dtype, theirs.dtype):
+        assert np.array_equal(whole.astype(kind).astype(np.int64).astype(kind), whole.astype(kind))
+    for name, a, b in (
+        ("int64 →", (whole, ours.dtype), (whole, theirs.dtype)),
+        ("→ int64", (ours[0], np.int64), (theirs[0], np.int64)),
+    ):
+        yield Pair(
+            Side(f"bposit16 {name}", lambda a=a: a[0].astype(a[1]), size, 10 * size),
+            Side("ml_dtypes bfloat16", lambda b=b: b[0].astype(b[1]), size, 10 * size),
+            "elements", lambda: "there and back = once there", None,
+        )  # fmt: skip
 
 
 def _binary(  # noqa: PLR0917
@@ -104,12 +116,15 @@ def _beside_int16(config: Config) -> Iterator[Pair]:
     a, b = x.astype(posit.dtype("bposit16"))
     i, j = posit.bits(a).copy(), posit.bits(b).copy()
 
+    rows: dict[str, tuple[Callable[[Array], Array], int, float | None]] = {
+        "copy": (np.copy, 2 * a.nbytes, 0.9),
+        "sort": (np.sort, 2 * a.nbytes, 0.9),
+        "argmax": (np.argmax, a.nbytes, None),  # two passes: NaR counts as the maximum
+        "astype(bool)": (lambda x: x.astype(bool), a.nbytes + size, 0.9),
+    }
+
     def check_less() -> str:
         agree("bposit16 <", a < b, i < j)
-        return "all elements = int16's"
-
-    def check_sort() -> str:
-        agree("bposit16 sort", posit.bits(np.sort(a)), np.sort(i))
         return "all elements = int16's"
 
     yield Pair(
@@ -117,11 +132,18 @@ def _beside_int16(config: Config) -> Iterator[Pair]:
         Side("NumPy int16", lambda: i < j, size, 2 * a.nbytes + size),
         "elements", check_less, 0.9,
     )  # fmt: skip
-    yield Pair(
-        Side("bposit16 sort", lambda: np.sort(a), size, 2 * a.nbytes),
-        Side("NumPy int16", lambda: np.sort(i), size, 2 * a.nbytes),
-        "elements", check_sort, 0.9,
-    )  # fmt: skip
+    for name, (function, moved, target) in rows.items():
+
+        def check(name: str = name, function: Any = function) -> str:
+            got = function(a)
+            agree(f"bposit16 {name}", posit.bits(got) if got.dtype == a.dtype else got, function(i))
+            return "all elements = int16's"
+
+        yield Pair(
+            Side(f"bposit16 {name}", lambda f=function: f(a), size, moved),
+            Side("NumPy int16", lambda f=function: f(i), size, moved),
+            "elements", check, target,
+        )  # fmt: skip
 
 
 def _beside_universal(n: int, config: Config) -> Iterator[Pair]:

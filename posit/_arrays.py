@@ -18,6 +18,7 @@ __all__ = [
     "deliver",
     "is_array",
     "launch",
+    "narrowed",
     "patterns",
     "pointer",
     "scalar",
@@ -33,7 +34,7 @@ def core_spec(spec: PositSpec) -> Any:
     if not isinstance(spec, PositSpec):
         raise TypeError(
             f"spec must be a PositSpec such as posit.bposit16, got {type(spec).__name__};"
-            " PositSpec.parse reads names and n,rs,es"
+            " PositSpec.parse reads names, n,rs,es and posit dtypes"
         )
     return (spec.n, spec.rs, spec.es)
 
@@ -61,6 +62,19 @@ def patterns(bits: npt.ArrayLike, spec: PositSpec, name: str = "bits") -> Patter
             )
     check_range(array, spec, name)
     return array.astype(spec.storage)
+
+
+def narrowed(bits: npt.ArrayLike, spec: PositSpec, name: str) -> npt.ArrayLike:
+    """Signed integers wider than ``spec.storage`` as such, in a copy; all else unchanged.
+
+    Raises ValueError for an integer outside the n-bit range.
+    """
+    if not isinstance(bits, (np.ndarray, np.signedinteger)) or bits.dtype.kind != "i":
+        return bits
+    if bits.dtype.itemsize <= spec.storage.itemsize or isinstance(bits, np.ma.MaskedArray):
+        return bits
+    check_range(np.asarray(bits), spec, name)
+    return bits.astype(spec.storage)
 
 
 def is_array(x: object) -> bool:

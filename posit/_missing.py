@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import reductions, reference
+from . import _moments, reductions, reference
 from ._dtype import bits
 from .scalar import Posit
 from .spec import PositSpec
@@ -25,7 +25,9 @@ Array = npt.NDArray[Any]
 _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "sum": reductions.sum, "mean": reductions.mean, "median": reductions.median,
     "var": reductions.var, "std": reductions.std, "min": np.min, "max": np.max, "prod": np.prod,
+    "sem": _moments.sem, "skew": _moments.skew, "kurt": _moments.kurt,
 }  # fmt: skip
+_WITH_DDOF = {"var", "std", "sem"}
 _NEED_SOME = {"min", "max"}  # NumPy has no answer for none; the others say what is right
 
 _ACCUMULATIONS: dict[str, tuple[np.ufunc, Callable[[PositSpec], int]]] = {
@@ -46,8 +48,8 @@ def missing(data: Array) -> npt.NDArray[np.bool_]:
 def reduce(name: str, data: Array, *, skipna: bool, min_count: int = 0, ddof: int = 1) -> Any:
     """One reduction of a 1-D array: a Posit, a bool for any and all, an int for count.
 
-    Sums, means, variances, deviations and medians are exact and rounded once; a product is rounded
-    after each factor. NaR where fewer than ``min_count`` are left. KeyError for an unknown name.
+    All but products are exact and rounded once; a product is rounded after each factor. NaR where
+    fewer than ``min_count`` are left. KeyError for an unknown name.
     """
     present = data[~missing(data)]
     if name == "count":
@@ -58,7 +60,7 @@ def reduce(name: str, data: Array, *, skipna: bool, min_count: int = 0, ddof: in
     function = _REDUCTIONS[name]
     if used.size < min_count or (used.size == 0 and name in _NEED_SOME):
         return Posit(np.nan, data.dtype.spec)  # type: ignore[attr-defined]
-    return function(used, ddof=ddof) if name in ("var", "std") else function(used)
+    return function(used, ddof=ddof) if name in _WITH_DDOF else function(used)
 
 
 def accumulate(name: str, data: Array, *, skipna: bool) -> Array:
@@ -81,8 +83,8 @@ def grouped(
 ) -> Array:
     """:func:`reduce` or :func:`accumulate` in groups: element i is in group rows[i], in none at -1.
 
-    An element for each group, or for each row (NaR where it is in none). KeyError for an unknown
-    name.
+    An element for each group, or for each row (NaR where it is in none); for idxmin and idxmax the
+    place of the first such element, -1 where there is none. KeyError for an unknown name.
     """
     order = np.argsort(rows, kind="stable")
     bounds = np.searchsorted(rows, np.arange(groups + 1), sorter=order)
@@ -92,6 +94,10 @@ def grouped(
         for member in members:
             totals[member] = accumulate(name, data[member], skipna=skipna)
         return totals
+    if name in ("idxmin", "idxmax"):
+        first = np.argmin if name == "idxmin" else np.argmax
+        present = [member[~missing(data[member])] for member in members]
+        return np.array([m[first(bits(data[m]))] if m.size else -1 for m in present], np.intp)
     found = [reduce(name, data[member], skipna=skipna, **options) for member in members]
     return np.array(found, dtype=bool if name in ("any", "all") else data.dtype)
 

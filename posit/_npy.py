@@ -1,8 +1,9 @@
 """One array as two ``.npy`` records: its patterns, and the seal that says what they mean.
 
 The first record is version 1.0, little-endian, C or Fortran order. The second is a 0-d byte string
-such as ``bposit 1 <16,6,5> crc32 0f3a9c21``: the version, the format (or ``plain`` for an array of
-NumPy's own numbers), and the CRC-32 of every byte of the first record and of the text before it.
+such as ``bposit 1 <16,6,5> crc32 0f3a9c21 5b1d77e0``: the version, the format (or ``plain`` for an
+array of NumPy's own numbers), and two CRC-32, of every byte of the first record and the text before
+them, and of the same without the elements, which a memory map can check without reading these.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ PLAIN = "biufcSUmM"  # kinds of NumPy dtype that may lie beside posits
 _VERSION = 1
 _SEAL = re.compile(
     rb"(?P<text>bposit (?P<version>\d+) (?:<(?P<spec>\d+,\d+,\d+)>|plain))"
-    rb" crc32 (?P<crc>[0-9a-f]{8})"
+    rb" crc32 (?P<crc>[0-9a-f]{8}) (?P<head>[0-9a-f]{8})"
 )
 _CHUNK = 1 << 20  # bytes at a time: memory grows with the file, not with what it claims to hold
 
@@ -66,8 +67,9 @@ def sealed(given: npt.ArrayLike, name: str, plain: str = "") -> list[Any]:
     body = np.asarray(array.T if described["fortran_order"] else array, order="C")
     data = body.reshape(-1).view(np.uint8).data if body.nbytes else b""
     text = f"bposit {_VERSION} {spec or 'plain'}".encode()
-    crc = zlib.crc32(text, zlib.crc32(data, zlib.crc32(head.getvalue())))
-    npy.write_array(tail, np.array(text + b" crc32 %08x" % crc), version=(1, 0))
+    start = zlib.crc32(head.getvalue())
+    sums = zlib.crc32(text, zlib.crc32(data, start)), zlib.crc32(text, start)
+    npy.write_array(tail, np.array(text + b" crc32 %08x %08x" % sums), version=(1, 0))
     return [head.getvalue(), data, tail.getvalue()]
 
 
@@ -107,15 +109,16 @@ def _header(stream: Any) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[A
     return shape, "F" if fortran else "C", found, math.prod(shape) * found.itemsize
 
 
-def _record(stream: IO[bytes]) -> tuple[Array, int]:
-    """One record, writeable, and its checksum."""
+def _record(stream: IO[bytes]) -> tuple[Array, int, int]:
+    """One record, writeable, and the checksums of its header and of all of it."""
     summed = _Summed(stream)
     shape, order, found, size = _header(summed)
-    return np.ndarray(shape, found, summed.exactly(size), order=order), summed.crc
+    head = summed.crc
+    return np.ndarray(shape, found, summed.exactly(size), order=order), head, summed.crc
 
 
-def _seal(stream: IO[bytes], crc: int | None) -> PositSpec | None:
-    """The format in the seal that starts here, None for plain; checked unless ``crc`` is None."""
+def _seal(stream: IO[bytes], head: int, crc: int | None) -> PositSpec | None:
+    """The format in the seal that starts here, None for plain; ``crc`` may be left unchecked."""
     try:
         text = _record(stream)[0]
     except Exception as error:
@@ -128,7 +131,8 @@ def _seal(stream: IO[bytes], crc: int | None) -> PositSpec | None:
         raise ValueError("what follows the array is no posit format")
     if int(match["version"]) != _VERSION:
         raise ValueError(f"it is of version {int(match['version'])}; this is {_VERSION}")
-    if crc is not None and zlib.crc32(match["text"], crc) != int(match["crc"], 16):
+    kept = [(head, "head")] if crc is None else [(head, "head"), (crc, "crc")]
+    if any(zlib.crc32(match["text"], found) != int(match[name], 16) for found, name in kept):
         raise ValueError("it is damaged: the checksum does not match")
     return PositSpec.parse(match["spec"].decode()) if match["spec"] else None
 
@@ -140,19 +144,20 @@ def _ended(stream: IO[bytes]) -> None:
 
 def read(stream: IO[bytes], whole: bool) -> Array:
     """The array that starts here, checked; ``whole`` where nothing may follow it."""
-    array, crc = _record(stream)
-    spec = _seal(stream, crc)
+    array, head, crc = _record(stream)
+    spec = _seal(stream, head, crc)
     if whole:
         _ended(stream)
     return array if spec is None else posits(array, spec)
 
 
 def mapped(stream: IO[bytes], mode: Literal["r", "c"]) -> Array:
-    """The array of a file as a memory map; the checksum is not verified."""
-    shape, order, found, size = _header(stream)
+    """The array of a file as a memory map; the checksum of its elements is not verified."""
+    summed = _Summed(stream)
+    shape, order, found, size = _header(summed)
     offset = stream.tell()
     stream.seek(offset + size)
-    spec = _seal(stream, None)
+    spec = _seal(stream, summed.crc, None)
     _ended(stream)
     if size == 0:  # which no system can map
         array: Array = np.empty(shape, found, order)

@@ -1,9 +1,10 @@
-"""Correctly rounded element-wise arithmetic on arrays of patterns.
+"""Correctly rounded element-wise arithmetic on posits and on arrays of patterns.
 
-Every function takes arrays of patterns (dtype ``spec.storage``; Python integers are taken too),
-broadcasts them, computes as if exactly and rounds once, to nearest with ties to the even
-pattern (Posit Standard 2022, section 5; docs/format.md). NaR in gives NaR out. ``out`` may be, or
-overlap, an input. The global interpreter lock is released meanwhile.
+Every function takes posit arrays and Posits, and gives posits; or arrays of patterns (dtype
+``spec.storage``; Python integers are taken too) with their format, and gives patterns. It
+broadcasts them, computes as if exactly and rounds once, to nearest with ties to the even pattern
+(Posit Standard 2022, section 5; docs/format.md). NaR in gives NaR out. ``out`` may be, or overlap,
+an input. The global interpreter lock is released meanwhile.
 
 Errors, in every function: TypeError for a dtype other than ``spec.storage``; ValueError for a
 pattern outside the n-bit range, shapes that do not broadcast, or a wrong ``out``. Nothing is
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arrays import Patterns, core_spec, ffi, launch, lib, patterns
+from ._lift import binary, ternary, unary
 from .spec import PositSpec
 
 __all__ = ["abs", "add", "div", "fma", "mul", "neg", "sqrt", "sub"]
@@ -36,34 +38,39 @@ def _apply(
     return launch(call, arrays, np.dtype(spec.storage), out)
 
 
+@binary
 def add(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
-    """Patterns of a + b, rounded once."""
+    """a + b, rounded once."""
     return _apply(lib.BP_ADD, spec, {"a": a, "b": b}, out)
 
 
+@binary
 def sub(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
-    """Patterns of a - b, rounded once."""
+    """a - b, rounded once."""
     return _apply(lib.BP_SUB, spec, {"a": a, "b": b}, out)
 
 
+@binary
 def mul(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
-    """Patterns of a · b, rounded once."""
+    """a · b, rounded once."""
     return _apply(lib.BP_MUL, spec, {"a": a, "b": b}, out)
 
 
+@binary
 def div(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
-    """Patterns of a / b, rounded once; NaR where b is 0."""
+    """a / b, rounded once; NaR where b is 0."""
     return _apply(lib.BP_DIV, spec, {"a": a, "b": b}, out)
 
 
+@ternary
 def fma(
     a: npt.ArrayLike,
     b: npt.ArrayLike,
@@ -72,20 +79,23 @@ def fma(
     *,
     out: Patterns | None = None,
 ) -> Patterns:
-    """Patterns of a · b + c, with a single rounding."""
+    """a · b + c, with a single rounding."""
     return _apply(lib.BP_FMA, spec, {"a": a, "b": b, "c": c}, out)
 
 
+@unary
 def sqrt(a: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
-    """Patterns of the square roots, rounded once; NaR for negative values."""
+    """√a, rounded once; NaR for negative values."""
     return _apply(lib.BP_SQRT, spec, {"a": a}, out)
 
 
+@unary
 def neg(a: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
-    """Patterns of -a; exact. NaR stays NaR."""
+    """-a; exact. NaR stays NaR."""
     return _apply(lib.BP_NEG, spec, {"a": a}, out)
 
 
+@unary
 def abs(a: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
-    """Patterns of |a|; exact. NaR stays NaR."""
+    """|a|; exact. NaR stays NaR."""
     return _apply(lib.BP_ABS, spec, {"a": a}, out)

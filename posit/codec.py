@@ -22,7 +22,7 @@ from ._arrays import (
     refuse_mask,
     scalar,
 )
-from .spec import PositSpec
+from .spec import PositSpec, SpecLike
 
 __all__ = [
     "convert",
@@ -39,7 +39,7 @@ _EXACT_INT = 1 << 53  # below it every integer is a float64
 
 def encode(
     x: npt.ArrayLike | Fraction | Decimal | np.generic,
-    spec: PositSpec,
+    spec: SpecLike,
     *,
     rounding: Literal["nearest", "stochastic"] = "nearest",
     key: int | None = None,
@@ -53,6 +53,7 @@ def encode(
     x : array_like
         float16/32/64, integers of any width, or Python numbers: int of any size, float,
         ``Fraction``, ``Decimal`` (as an object array where an array holds them). Any shape.
+    spec : PositSpec, posit dtype or name
     rounding : {"nearest", "stochastic"}
         "nearest": ties to the even pattern (Posit Standard 2022, 4.1). "stochastic": to one of
         the two neighbours, the upper one with probability linear in the value between them.
@@ -79,6 +80,7 @@ def encode(
     ValueError
         For an unknown rounding, or a key or start where they do not belong.
     """
+    spec = PositSpec.parse(spec)
     s = core_spec(spec)
     source = _numbers(x)
     storage = np.dtype(spec.storage)
@@ -177,7 +179,7 @@ def _each(
 
 def decode(
     bits: npt.ArrayLike,
-    spec: PositSpec,
+    spec: SpecLike,
     dtype: npt.DTypeLike = np.float64,
     *,
     out: npt.NDArray[Any] | None = None,
@@ -187,6 +189,7 @@ def decode(
     Parameters
     ----------
     bits : array_like of spec.storage, any shape
+    spec : PositSpec, posit dtype or name
     dtype : float64 (default), float32 or float16
         float64 holds every value of a spec exactly if ``spec.fits_float64``, as it does for
         bposit8, bposit16 and bposit32. Otherwise (bposit64 has up to 57 significand bits) the
@@ -199,6 +202,7 @@ def decode(
     Raises TypeError for a wrong dtype of ``bits``, ``dtype`` or ``out``; ValueError for a pattern
     out of range.
     """
+    spec = PositSpec.parse(spec)
     array = patterns(bits, spec)
     s = core_spec(spec)
     wanted = np.dtype(dtype).newbyteorder("=")
@@ -218,15 +222,29 @@ def decode(
 
 def convert(
     bits: npt.ArrayLike,
-    from_spec: PositSpec,
-    to_spec: PositSpec,
+    from_spec: SpecLike,
+    to_spec: SpecLike,
     *,
     out: Patterns | None = None,
 ) -> Patterns:
     """Patterns of ``to_spec`` nearest to the values of patterns of ``from_spec``, rounded once.
 
     Widening at the same rs and es is exact: it appends zero bits.
+
+    Parameters
+    ----------
+    bits : array_like of ``from_spec.storage``, any shape
+    from_spec, to_spec : PositSpec, posit dtype or name
+    out : ndarray of ``to_spec.storage``, optional
+
+    Returns
+    -------
+    ndarray of ``to_spec.storage`` of the shape of bits; a NumPy scalar where that is 0-d.
+
+    Raises TypeError for a wrong dtype of ``bits`` or ``out``, ValueError for a pattern out of
+    range.
     """
+    from_spec, to_spec = PositSpec.parse(from_spec), PositSpec.parse(to_spec)
     array = patterns(bits, from_spec)
     f, t = core_spec(from_spec), core_spec(to_spec)
     return launch(lambda *a: lib.bp_convert(f, t, *a), (array,), np.dtype(to_spec.storage), out)
@@ -239,22 +257,32 @@ def _scalar(bit: Any, spec: PositSpec) -> int:
     return int(array)
 
 
-def to_fraction(bit: Any, spec: PositSpec) -> Fraction | None:
-    """The exact value of one pattern, or None for NaR."""
+def to_fraction(bit: Any, spec: SpecLike) -> Fraction | None:
+    """The exact value of one pattern (an integer, or a 0-d array), or None for NaR.
+
+    Raises TypeError for anything else, ValueError for a pattern out of range.
+    """
+    spec = PositSpec.parse(spec)
     return reference.decode(_scalar(bit, spec), spec)
 
 
-def from_fraction(q: Fraction | int | float | None, spec: PositSpec) -> np.signedinteger[Any]:
-    """The pattern nearest to an exact value (None is NaR), as a scalar of ``spec.storage``."""
-    core_spec(spec)
+def from_fraction(q: Fraction | int | float | None, spec: SpecLike) -> np.signedinteger[Any]:
+    """The pattern nearest to an exact value (None is NaR), as a scalar of ``spec.storage``.
+
+    Raises TypeError where ``q`` is no real number.
+    """
+    spec = PositSpec.parse(spec)
     return spec.storage.type(reference.encode(q, spec))
 
 
-def to_string(bits: npt.ArrayLike, spec: PositSpec) -> Any:
+def to_string(bits: npt.ArrayLike, spec: SpecLike) -> Any:
     """The shortest decimal that reads back as the pattern: ``str``, or an object array of them.
 
-    Among the shortest it is the one nearest to the value; NaR is ``"NaR"``.
+    Among the shortest it is the one nearest to the value; NaR is ``"NaR"``. ``bits`` has dtype
+    ``spec.storage`` and any shape. Raises TypeError for another dtype, ValueError for a pattern out
+    of range.
     """
+    spec = PositSpec.parse(spec)
     array = patterns(bits, spec)
     if array.ndim == 0:
         return reference.to_string(int(array), spec)
@@ -263,12 +291,13 @@ def to_string(bits: npt.ArrayLike, spec: PositSpec) -> Any:
     return texts
 
 
-def from_string(text: Any, spec: PositSpec) -> Patterns:
+def from_string(text: Any, spec: SpecLike) -> Patterns:
     """Read decimals (``"-1.5e3"``), fractions (``"1/3"``) and ``"NaR"``, rounding once.
 
-    ``text`` is a string or an array of strings. Raises ValueError for anything else in a string.
+    ``text`` is a string or an array of strings; the patterns have its shape and ``spec.storage``.
+    Raises ValueError for anything else in a string, TypeError for what is no text.
     """
-    core_spec(spec)
+    spec = PositSpec.parse(spec)
     if isinstance(text, str):
         return spec.storage.type(reference.from_string(text, spec))  # type: ignore[return-value]
     array = np.asarray(text, dtype=object)

@@ -1,20 +1,23 @@
 """The functions of the Posit Standard (2022), section 5, correctly rounded for every spec.
 
+>>> import numpy as np
 >>> import posit
 >>> from posit import bposit16, functions
+>>> a = np.array([0.5, 2, -1], dtype=posit.dtype(bposit16))
+>>> functions.exp_minus_1(a)
+array([0.648, 6.39, -0.633], dtype=posit.dtype(16, 6, 5))
 >>> x = posit.encode([0.5, 2, -1], bposit16)
->>> posit.decode(functions.exp(x, bposit16), bposit16)
-array([1.6484375 , 7.390625  , 0.36816406])
 >>> posit.decode(functions.log(x, bposit16), bposit16)
 array([-0.69335938,  0.69335938,         nan])
 
-Every function takes arrays of patterns (dtype ``spec.storage``; Python integers are taken too),
-broadcasts them, and returns the patterns of the exact results, each rounded once. NaR gives NaR,
-and so does every argument at which the function is not real or has no single limit. ``out`` may
-be, or overlap, an input.
+Every function takes posit arrays and Posits, and returns posits; or arrays of patterns (dtype
+``spec.storage``; Python integers are taken too) and their format, and returns patterns. Operands
+are broadcast, and each exact result is rounded once. NaR gives NaR, and so does every argument at
+which the function is not real or has no single limit. ``out`` may be, or overlap, an input.
 
 Names are Python's (``exp_minus_1``). The standard's own (``expMinus1``) are attributes of this
-module too; :data:`STANDARD` lists them, and :data:`UFUNCS` NumPy's names.
+module too; :data:`STANDARD` lists them, and :data:`UFUNCS` NumPy's names. All of them are
+attributes of :mod:`posit` as well.
 
 Errors, in every function: TypeError for a dtype other than ``spec.storage``; ValueError for a
 pattern outside the n-bit range, shapes that do not broadcast, or a wrong ``out``. Nothing is
@@ -47,6 +50,9 @@ from ._functions.order import (
     sign,
 )
 from ._functions.rows import ROWS
+from ._lift import binary as _binary
+from ._lift import ternary as _ternary
+from ._lift import unary as _unary
 from .arithmetic import abs, add, div, mul, sqrt, sub
 from .arithmetic import neg as negate
 from .spec import PositSpec
@@ -106,10 +112,11 @@ floor_divide = binary("floor_divide")
 remainder = binary("remainder")
 
 
+@_binary
 def arc_tan2(
     y: npt.ArrayLike, x: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
-    """Patterns of the angle of (x, y) from the x axis, in (-π, π], rounded once; NaR at (0, 0).
+    """The angle of (x, y) from the x axis, in (-π, π], rounded once; NaR at (0, 0).
 
     The ordinate comes first, as in NumPy, C and Fortran. The standard's ``arcTan2(x, y)`` takes it
     second.
@@ -117,13 +124,15 @@ def arc_tan2(
     return apply(ROWS["arc_tan2"], spec, (y, x), out)
 
 
+@_binary
 def arc_tan2_pi(
     y: npt.ArrayLike, x: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
-    """Patterns of :func:`arc_tan2` over π, in (-1, 1], rounded once."""
+    """:func:`arc_tan2` over π, in (-1, 1], rounded once."""
     return apply(ROWS["arc_tan2_pi"], spec, (y, x), out)
 
 
+@_ternary
 def f_mm(
     a: npt.ArrayLike,
     b: npt.ArrayLike,
@@ -132,24 +141,26 @@ def f_mm(
     *,
     out: Patterns | None = None,
 ) -> Patterns:
-    """Patterns of a · b · c, rounded once."""
+    """a · b · c, rounded once."""
     return apply(ROWS["f_mm"], spec, (a, b, c), out)
 
 
+@_binary
 def compound(
     x: npt.ArrayLike, k: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
-    """Patterns of (1 + x)^k for integers k (int64), rounded once.
+    """(1 + x)^k for integers k (int64), rounded once.
 
     1 for k = 0, also at x = -1; NaR at x = -1 for k < 0. 1 + x may be negative.
     """
     return apply(ROWS["compound"], spec, (x, k), out)
 
 
+@_binary
 def root_n(
     x: npt.ArrayLike, k: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
-    """Patterns of the k-th root of x for integers k (int64), rounded once.
+    """The k-th root of x for integers k (int64), rounded once.
 
     A negative k gives the reciprocal. NaR for k = 0, for x = 0 with k < 0, and for x < 0 with k
     even.
@@ -157,14 +168,16 @@ def root_n(
     return apply(ROWS["root_n"], spec, (x, k), out)
 
 
-def square(bits: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
-    """Patterns of the squares, rounded once."""
-    return mul(bits, bits, spec, out=out)
+@_unary
+def square(x: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
+    """x², rounded once."""
+    return mul(x, x, spec, out=out)
 
 
-def reciprocal(bits: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
-    """Patterns of 1/x, rounded once; NaR where x is 0."""
-    return div(spec.one, bits, spec, out=out)
+@_unary
+def reciprocal(x: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
+    """1/x, rounded once; NaR where x is 0."""
+    return div(spec.one, x, spec, out=out)
 
 
 STANDARD: dict[str, Callable[..., Any]] = {

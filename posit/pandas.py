@@ -19,6 +19,10 @@ NaR is the missing value. ``isna`` finds it and reductions skip it; ``None``, ``
 become it; as an element it reads ``posit.NaR``, which is a NaN. Comparisons are those of the Posit
 Standard: NaR is equal to itself and below everything. Sorting puts it last, as pandas does with
 every missing value.
+
+pandas keeps a NumPy array of a posit dtype as it is: ``pd.Series(a)`` has NumPy's dtype, in which
+much of pandas fails. ``pd.Series(a, dtype="posit[16,6,5]")``, ``.astype("posit[16,6,5]")`` and
+``pd.Series(PositArray(a))`` have this one.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ from . import _missing
 from ._dtype import bits, view
 from ._pandas_dtype import PositDtype, dtype_from, widest
 from ._pandas_ops import Operators, element, is_missing, is_number
+from ._pandas_reduce import Reductions
 from .scalar import NaR, Posit
 
 __all__ = ["PositArray", "PositDtype"]
@@ -48,7 +53,7 @@ __all__ = ["PositArray", "PositDtype"]
 Array = npt.NDArray[Any]
 
 
-class PositArray(Operators, ExtensionArray):  # type: ignore[misc, unused-ignore]
+class PositArray(Operators, Reductions, ExtensionArray):  # type: ignore[misc, unused-ignore]
     """A one-dimensional array of posits for pandas.
 
     Parameters
@@ -184,6 +189,23 @@ class PositArray(Operators, ExtensionArray):  # type: ignore[misc, unused-ignore
     def _values_for_factorize(self) -> tuple[Array, int]:
         return self.bits, self.dtype.spec.nar
 
+    def isin(self, values: Any) -> npt.NDArray[np.bool_]:
+        """Which are among ``values``, compared as ``==`` does, and missing ones with missing ones.
+
+        Numbers are rounded to this format first. A posit of another format is found where it has
+        the same value; text and other things are not.
+        """
+        spec = self.dtype.spec
+        if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+            wanted = bits(values[~np.isinf(values)].astype(self._data.dtype))
+        else:
+            given = [NaR if is_missing(v) else v for v in values]
+            made = [(v, Posit(v, spec)) for v in given if is_number(v) and abs(v) != np.inf]
+            kept = [p.bits for v, p in made if not isinstance(v, Posit) or p == v]
+            wanted = np.array(kept, spec.storage)
+        found: npt.NDArray[np.bool_] = np.isin(self.bits, wanted)
+        return found
+
     def duplicated(self, keep: Any = "first") -> npt.NDArray[np.bool_]:
         """Where an element occurs again, as ``Series.duplicated``."""
         found: npt.NDArray[np.bool_] = pd.Series(self.bits).duplicated(keep).to_numpy()
@@ -212,11 +234,14 @@ class PositArray(Operators, ExtensionArray):  # type: ignore[misc, unused-ignore
         return made
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
-        """As another posit (rounded), a number, text or object.
+        """As another posit (rounded; also for a posit dtype of NumPy), a number, text or object.
 
-        Raises ValueError for integers or booleans where an element is missing.
+        Raises ValueError for NumPy's integers or booleans where an element is missing, TypeError
+        for pandas' integers (``"Int64"``) where one is no integer.
         """
         wanted = pd.api.types.pandas_dtype(dtype)
+        if isinstance(wanted, np.dtype) and hasattr(wanted, "spec"):
+            wanted = PositDtype(wanted)
         if isinstance(wanted, PositDtype):
             if wanted == self.dtype and not copy:
                 return self
@@ -225,7 +250,18 @@ class PositArray(Operators, ExtensionArray):  # type: ignore[misc, unused-ignore
             raise ValueError(f"cannot convert NaR to {wanted}")
         if isinstance(wanted, np.dtype) and wanted.kind in "iubfc":
             return self._data.astype(wanted)
+        if isinstance(getattr(wanted, "numpy_dtype", None), np.dtype) and wanted.kind in "iubf":
+            return self._masked(wanted)
         return super().astype(wanted, copy=copy)
+
+    def _masked(self, wanted: Any) -> Any:
+        """As an array of pandas' own numbers, such as Float64, which has pd.NA for NaR."""
+        gone = self.isna()
+        present = np.where(gone, 0, self._data)
+        if wanted.kind in "iu" and (np.trunc(present) != present).any():
+            raise TypeError(f"cannot convert to {wanted}: some are no integers; round them first")
+        values = present.astype(wanted.numpy_dtype)
+        return wanted.construct_array_type()(values, gone)
 
     def _formatter(self, boxed: bool = False) -> Callable[[Any], str]:
         return lambda x: str(x) if isinstance(x, Posit) else "NaR"
@@ -233,37 +269,3 @@ class PositArray(Operators, ExtensionArray):  # type: ignore[misc, unused-ignore
     def round(self, decimals: int = 0) -> Self:
         """Each to ``decimals`` decimals, ties to even, then rounded to the nearest posit."""
         return self._from_sequence([round(x, decimals) for x in self._data], dtype=self.dtype)
-
-    # ---- reductions: exact, rounded once
-    def _reduce(
-        self, name: str, *, skipna: bool = True, keepdims: bool = False, **kwds: Any
-    ) -> Any:
-        try:
-            result = _missing.reduce(name, self._data, skipna=skipna, **kwds)
-        except KeyError:
-            raise TypeError(f"'{self.dtype}' does not support reduction '{name}'") from None
-        if not keepdims:
-            return element(result)
-        if isinstance(result, Posit):
-            return self._from_sequence([result], dtype=self.dtype)
-        return np.array([result])
-
-    def _accumulate(self, name: str, *, skipna: bool = True, **kwds: Any) -> Self:
-        return type(self)(_missing.accumulate(name, self._data, skipna=skipna))
-
-    def _quantile(self, qs: npt.NDArray[np.float64], interpolation: str) -> Self:
-        found = [_missing.quantile(self._data, float(q), interpolation) for q in qs]
-        return self._from_sequence(found, dtype=self.dtype)
-
-    def _groupby_op(
-        self, *, how: str, min_count: int, ngroups: int, ids: npt.NDArray[np.intp], **kwds: Any
-    ) -> Any:
-        options = {"min_count": min_count} | {k: v for k, v in kwds.items() if k == "ddof"}
-        skipna = kwds.get("skipna", True)
-        try:
-            found = _missing.grouped(how, self._data, ids, ngroups, skipna=skipna, **options)
-        except KeyError:
-            return super()._groupby_op(
-                how=how, min_count=min_count, ngroups=ngroups, ids=ids, **kwds
-            )
-        return found if found.dtype == bool else type(self)(found)

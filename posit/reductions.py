@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ import numpy.typing as npt
 
 from . import reference
 from ._arrays import Patterns, check_range, core_spec, ffi, lib, pointer
+from ._bounds import BLOCK, F8, SHORT, deviations, holds, means, variances
 from ._dtype import bits, view
+from .codec import decode, encode
 from .scalar import Posit
 from .spec import PositSpec
 
@@ -42,16 +46,17 @@ def mean(a: Array, axis: Axes = None, *, keepdims: bool = False) -> Any:
         total = _exact_dot(line, None, spec)
         return None if total is None or n == 0 else total / n
 
-    return finish(_each(lines, spec, one))
+    return finish(_decided(lines, spec, partial(means, f_max=spec.f_max), one))
 
 
-def var(a: Array, axis: Axes = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+def var(a: Array, axis: Axes = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """(Σ a² - (Σ a)²/n)/(n - ddof): from two exact sums, rounded once; NaR where n <= ddof."""
     lines, spec, finish = _lines(a, axis, keepdims)
-    return finish(_each(lines, spec, lambda line: _variance(line, spec, ddof)))
+    fast = partial(variances, ddof=ddof)
+    return finish(_decided(lines, spec, fast, lambda line: _variance(line, spec, ddof)))
 
 
-def std(a: Array, axis: Axes = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+def std(a: Array, axis: Axes = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """The root of the exact variance, rounded once; NaR where n <= ddof."""
     lines, spec, finish = _lines(a, axis, keepdims)
 
@@ -59,7 +64,7 @@ def std(a: Array, axis: Axes = None, *, ddof: int = 0, keepdims: bool = False) -
         exact = _variance(line, spec, ddof)
         return None if exact is None else reference.root(exact, 2 * spec.n)
 
-    return finish(_each(lines, spec, one))
+    return finish(_decided(lines, spec, partial(deviations, ddof=ddof), one))
 
 
 def median(a: Array, axis: Axes = None, *, keepdims: bool = False) -> Any:
@@ -69,15 +74,17 @@ def median(a: Array, axis: Axes = None, *, keepdims: bool = False) -> Any:
     if n == 0:
         return finish(np.full(lines.shape[:-1], spec.nar, spec.storage))
     ordered = np.sort(lines, axis=-1)  # NaR sorts first, so that it would shift the middle
-    low, high = ordered[..., (n - 1) // 2], ordered[..., n // 2]
+    worst, low, high = ordered[..., 0], ordered[..., (n - 1) // 2], ordered[..., n // 2]
+    if n % 2:
+        return finish(np.where(worst == spec.nar, spec.storage.type(spec.nar), low))
     pairs = np.stack([low, high], axis=-1)
 
     def middle(pair: Patterns) -> Fraction | None:
         total = _exact_dot(pair, None, spec)
         return None if total is None else total / 2
 
-    found = np.asarray(_each(pairs, spec, middle))
-    return finish(np.where(ordered[..., 0] == spec.nar, found.dtype.type(spec.nar), found))
+    found = np.asarray(_decided(pairs, spec, partial(means, f_max=spec.f_max), middle))
+    return finish(np.where(worst == spec.nar, found.dtype.type(spec.nar), found))
 
 
 def dot(a: Array, b: Array) -> Any:
@@ -87,8 +94,9 @@ def dot(a: Array, b: Array) -> Any:
         return np.multiply(x, y)
     if y.ndim <= 2:
         return np.matmul(x, y)
-    flat = np.moveaxis(y, -2, 0).reshape(y.shape[-2], -1)
-    return np.matmul(x, flat).reshape(*x.shape[:-1], *y.shape[:-2], y.shape[-1])
+    rest = (*y.shape[:-2], y.shape[-1])
+    flat = np.moveaxis(y, -2, 0).reshape(y.shape[-2], prod(rest))
+    return np.matmul(x, flat).reshape(*x.shape[:-1], *rest)
 
 
 def einsum(subscripts: str, *operands: Array) -> Any:
@@ -134,7 +142,7 @@ def _pair(arrays: list[Array], inputs: list[str], output: str) -> Any:
         return np.broadcast_to(x, [sizes[c] for c in order])
 
     def size(names: list[str]) -> int:
-        return int(np.prod([sizes[c] for c in names], dtype=np.int64))
+        return prod(sizes[c] for c in names)
 
     x = arranged(arrays[0], first, batch + left + inner)
     y = arranged(arrays[1], second, batch + inner + right)
@@ -184,7 +192,7 @@ def _lines(
     )
     kept = [i for i in range(array.ndim) if i not in axes]
     shape = [array.shape[i] for i in kept]
-    length = int(np.prod([array.shape[i] for i in axes], dtype=np.int64))
+    length = prod(array.shape[i] for i in axes)
     check_range(bits(array), spec, "a")
     lines = bits(array).transpose(*kept, *axes).reshape(*shape, length)
 
@@ -197,12 +205,29 @@ def _lines(
     return lines, spec, finish
 
 
-def _each(
-    lines: Patterns, spec: PositSpec, function: Callable[[Patterns], Fraction | None]
+def _decided(
+    lines: Patterns,
+    spec: PositSpec,
+    fast: Callable[[F8], tuple[F8, F8]],
+    one: Callable[[Patterns], Fraction | None],
 ) -> Patterns:
+    """Each row reduced: in float64 where both ends of its interval round alike, else exactly."""
     out = np.empty(lines.shape[:-1], dtype=spec.storage)
-    for index in np.ndindex(out.shape):
-        out[index] = reference.encode(function(lines[index]), spec)
+    n = lines.shape[-1]
+    if not holds(spec) or not 0 < n <= SHORT:
+        for index in np.ndindex(out.shape):
+            out[index] = reference.encode(one(lines[index]), spec)
+        return out
+    rows, flat = lines.reshape(-1, n), out.reshape(-1)
+    step = max(1, BLOCK // n)
+    for at in range(0, len(rows), step):
+        part = rows[at : at + step]
+        with np.errstate(all="ignore"):
+            value, error = fast(decode(part, spec))
+            low, high = encode(value - error, spec), encode(value + error, spec)
+        for i in np.flatnonzero(low != high):
+            low[i] = reference.encode(one(part[i]), spec)
+        flat[at : at + step] = low
     return out
 
 
@@ -223,9 +248,9 @@ def _exact_dot(a: Patterns, b: Patterns | None, spec: PositSpec) -> Fraction | N
     return whole * Fraction(2) ** lsb
 
 
-def _variance(line: Patterns, spec: PositSpec, ddof: int) -> Fraction | None:
+def _variance(line: Patterns, spec: PositSpec, ddof: float) -> Fraction | None:
     n = line.size
     total, squares = _exact_dot(line, None, spec), _exact_dot(line, line, spec)
     if total is None or squares is None or n <= ddof:
         return None
-    return (squares - total * total / n) / (n - ddof)
+    return (squares - total * total / n) / (n - Fraction(float(ddof)))

@@ -6,22 +6,20 @@ import math
 import numbers
 import operator
 from collections.abc import Callable
-from decimal import Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
 
-from . import codec, reference
+from . import _single, codec, reference
+from ._template import EXACT, laid_out
 from .spec import PositSpec
 
 __all__ = ["NaR", "Posit"]
 
 NaR = math.nan
 """Reads as NaR wherever a posit is made of it."""
-
-
-_EXACT = Context(prec=20_000, Emax=10**6, Emin=-(10**6))  # 2^±4096 has at most 4,200 digits
 
 
 class Posit:
@@ -34,9 +32,12 @@ class Posit:
     spec : PositSpec, str, optional
         May be left out where ``value`` is a Posit.
 
-    With another Posit of the same ``<rs,es>`` family the wider format results; a Python number is
-    rounded to this format first, as in NumPy. NaR equals itself and is below everything (Posit
-    Standard 2022, section 5.6).
+    Arithmetic with another Posit of the same ``<rs,es>`` family gives the wider format; any other
+    number is rounded to this format first, as in NumPy. Comparisons round nothing: a Posit equals,
+    precedes and follows Posits, int, float, Fraction, Decimal and NumPy's scalars by its exact
+    value, and hashes as numbers equal to it do. (Posit arrays round Python numbers before they
+    compare.) NaR equals itself and is below everything, also below -∞ (Posit Standard 2022,
+    section 5.6); a NaN reads as NaR, but hashes by its identity, as it does in Python.
     """
 
     __slots__ = ("_bits", "_spec")
@@ -50,20 +51,25 @@ class Posit:
             spec = value.spec
         found = PositSpec.parse(spec)
         if isinstance(value, Posit):
-            bits = int(codec.convert(value.bits, value.spec, found))
+            bits = _single.convert(value.bits, value.spec, found)
         elif isinstance(value, str):
             bits = reference.from_string(value, found)
         else:
-            bits = int(codec.encode(_plain(value), found))
-        return cls.from_bits(bits, found)
+            bits = _rounded(value, found)
+        return cls._of(bits, found)
 
     @classmethod
     def from_bits(cls, bits: int, spec: PositSpec) -> Self:
-        """The posit of a signed pattern; ValueError if it is out of range."""
-        if not spec.nar <= bits <= spec.maxpos_pattern:
+        """The posit of a signed pattern; ValueError if out of range, TypeError if no integer."""
+        pattern = operator.index(bits)
+        if not spec.nar <= pattern <= spec.maxpos_pattern:
             raise ValueError(f"{bits} is not a pattern of {spec}")
+        return cls._of(pattern, spec)
+
+    @classmethod
+    def _of(cls, pattern: int, spec: PositSpec) -> Self:
         made = object.__new__(cls)
-        object.__setattr__(made, "_bits", int(bits))
+        object.__setattr__(made, "_bits", pattern)
         object.__setattr__(made, "_spec", spec)
         return made
 
@@ -133,7 +139,7 @@ class Posit:
         return not self.is_nar and self.as_fraction().denominator == 1
 
     def __float__(self) -> float:
-        return float(codec.decode(self._bits, self._spec))
+        return _single.to_float(self._bits, self._spec)
 
     def __complex__(self) -> complex:
         return complex(float(self))
@@ -158,7 +164,18 @@ class Posit:
         return self._bits != 0
 
     def __hash__(self) -> int:
-        return hash("NaR") if self.is_nar else hash(self.as_fraction())
+        """That of every number equal to the exact value; all NaR have one."""
+        return hash("NaR") if self.is_nar else hash(self._number())
+
+    def _number(self) -> float | Fraction:
+        """The exact value, not NaR, as the number of Python that is quickest."""
+        return float(self) if self._spec.fits_float64 else self.as_fraction()
+
+    def _decimal(self) -> Decimal:
+        """The exact value, not NaR."""
+        top, bottom = self.as_integer_ratio()
+        places = bottom.bit_length() - 1  # top/2^k = top·5^k/10^k
+        return Decimal(top * 5**places).scaleb(-places, EXACT)
 
     @property
     def real(self) -> Posit:
@@ -176,32 +193,54 @@ class Posit:
 
     # ---- text
     def __str__(self) -> str:
+        """The shortest decimal that reads back."""
         return reference.to_string(self._bits, self._spec)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """The shortest decimal, in quotes where it would not read back as a Python number."""
+        text = str(self)
+        if self.is_nar:
+            return text
+        number = float(text) if "." in text or "e" in text else int(text)
+        return text if reference.encode(number, self._spec) == self._bits else repr(text)
 
     def __format__(self, template: str) -> str:
-        """As for Decimal, from the exact value; the empty template gives the shortest decimal."""
-        if not template or template[-1] == "s" or self.is_nar:
-            return format(str(self), template if not self.is_nar else _width(template))
-        top, bottom = self.as_integer_ratio()
-        places = bottom.bit_length() - 1  # top/2^k = top·5^k/10^k: exact
-        digits = Decimal(top * 5**places).scaleb(
-            -places, Context(prec=20000, Emax=10**6, Emin=-(10**6))
-        )
-        return format(digits, template)
+        """As for a float, but digits are those of the exact value, whatever the format.
+
+        Where neither type nor precision is given, they are those of ``str``.
+        """
+        if not template or template[-1] == "s":
+            return format(str(self), template)
+        try:
+            if self.is_nar:
+                return format(math.nan, template).replace("nan", "NaR").replace("NAN", "NaR")
+            return laid_out(self._decimal(), str(self), template)
+        except ValueError as error:
+            raise ValueError(str(error).replace("'float'", "'Posit'")) from None
 
     # ---- order
-    def _compare(self, other: Any, test: Callable[[int, int], bool]) -> Any:
-        pair = _common(self, other)
-        return NotImplemented if pair is None else test(pair[0], pair[1])
+    def _compare(self, other: Any, test: Callable[[Any, Any], bool]) -> Any:
+        if isinstance(other, Posit):
+            a, b, _ = _common(self, other)
+            return test(a, b)
+        if not isinstance(other, _NUMBERS):
+            return NotImplemented
+        number = _plain(other)
+        if isinstance(number, Decimal):
+            nan = number.is_nan()
+        else:
+            nan = isinstance(number, float) and math.isnan(number)
+        if nan or self.is_nar:
+            return test(not self.is_nar, not nan)
+        return test(self._decimal() if isinstance(number, Decimal) else self._number(), number)
 
     def __eq__(self, other: object) -> Any:
         if isinstance(other, Posit):  # of any format: a dict of both must not raise
-            same = self._bits == other._bits and self._spec == other._spec
-            return same or reference.decode(self._bits, self._spec) == reference.decode(
-                other._bits, other._spec
-            )
+            if self._spec == other._spec or self.is_nar or other.is_nar:
+                return self.is_nar == other.is_nar and (self.is_nar or self._bits == other._bits)
+            return self._number() == other._number()
+        if isinstance(other, (complex, np.complexfloating)):
+            return other.imag == 0 and self == other.real
         return self._compare(other, operator.eq)
 
     def __lt__(self, other: Any) -> Any:
@@ -218,33 +257,40 @@ class Posit:
 
     # ---- arithmetic
     def _binary(self, other: Any, function: Callable[..., Any], swap: bool = False) -> Any:
-        pair = _common(self, other)
-        if pair is None:
+        if not isinstance(other, _OPERANDS):
             return NotImplemented
-        a, b, spec = pair
-        return Posit.from_bits(int(function(b, a, spec) if swap else function(a, b, spec)), spec)
+        a, b, spec = _common(self, other)
+        return Posit._of(int(function(b, a, spec) if swap else function(a, b, spec)), spec)
+
+    def _core(self, other: Any, op: int, swap: bool = False) -> Any:
+        if not isinstance(other, _OPERANDS):
+            return NotImplemented
+        a, b, spec = _common(self, other)
+        return Posit._of(
+            _single.apply(op, b, a, spec) if swap else _single.apply(op, a, b, spec), spec
+        )
 
     def __add__(self, other: Any) -> Any:
-        return self._binary(other, reference.add)
+        return self._core(other, _single.ADD)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
-        return self._binary(other, reference.sub)
+        return self._core(other, _single.SUB)
 
     def __rsub__(self, other: Any) -> Any:
-        return self._binary(other, reference.sub, swap=True)
+        return self._core(other, _single.SUB, swap=True)
 
     def __mul__(self, other: Any) -> Any:
-        return self._binary(other, reference.mul)
+        return self._core(other, _single.MUL)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Any:
-        return self._binary(other, reference.div)
+        return self._core(other, _single.DIV)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return self._binary(other, reference.div, swap=True)
+        return self._core(other, _single.DIV, swap=True)
 
     def __floordiv__(self, other: Any) -> Any:
         return self._binary(other, _function("floor_divide"))
@@ -271,7 +317,7 @@ class Posit:
         return self._binary(other, _function("pow"), swap=True)
 
     def __neg__(self) -> Posit:
-        return self if self.is_nar else Posit.from_bits(-self._bits, self._spec)
+        return self if self.is_nar else Posit._of(-self._bits, self._spec)
 
     def __pos__(self) -> Posit:
         return self
@@ -289,30 +335,41 @@ def _function(name: str) -> Callable[..., Any]:
     return getattr(functions, name)  # type: ignore[no-any-return]
 
 
-def _common(a: Posit, b: Any) -> tuple[int, int, PositSpec] | None:
-    """Both patterns in one format, or None where ``b`` is no number that mixes with posits."""
-    spec = a.spec
-    if isinstance(b, Posit):
-        if b.spec == spec:
-            return a.bits, b.bits, spec
-        if (b.spec.rs, b.spec.es) != (spec.rs, spec.es):
-            raise TypeError(
-                f"cannot mix posits of {spec} and {b.spec}: only widening within one <rs,es>"
-                " family is implicit; convert one with .astype"
-            )
-        wide = max(spec, b.spec, key=lambda s: s.n)
-        return a.astype(wide).bits, b.astype(wide).bits, wide
-    if isinstance(b, (int, float, Fraction, Decimal, np.integer, np.floating, np.bool_)):
-        return a.bits, int(codec.encode(_plain(b), spec)), spec
-    return None
+_NUMBERS = (int, float, Fraction, Decimal, np.integer, np.floating, np.bool_)
+_OPERANDS = (Posit, *_NUMBERS)
+
+
+def _common(a: Posit, b: Any) -> tuple[int, int, PositSpec]:
+    """Both patterns in one format; TypeError for two formats that do not mix."""
+    spec = a._spec
+    if not isinstance(b, Posit):
+        return a._bits, _rounded(b, spec), spec
+    if b._spec == spec:
+        return a._bits, b._bits, spec
+    if (b._spec.rs, b._spec.es) != (spec.rs, spec.es):
+        raise TypeError(
+            f"cannot mix posits of {spec} and {b.spec}: only widening within one <rs,es>"
+            " family is implicit; convert one with .astype"
+        )
+    wide = max(spec, b._spec, key=lambda s: s.n)
+    return _single.convert(a._bits, spec, wide), _single.convert(b._bits, b._spec, wide), wide
+
+
+def _rounded(value: Any, spec: PositSpec) -> int:
+    """The pattern of any real number, rounded once."""
+    if isinstance(value, float):
+        return _single.from_float(value, spec)
+    if type(value) is int and -(1 << 63) <= value < 1 << 63:
+        return _single.from_int(value, spec)
+    return int(codec.encode(int(value) if isinstance(value, (bool, np.bool_)) else value, spec))
 
 
 def _plain(value: Any) -> Any:
-    """Booleans as the integers that they are."""
-    return int(value) if isinstance(value, (bool, np.bool_)) else value
-
-
-def _width(template: str) -> str:
-    """The part of a format template that also fits text: fill, alignment and width."""
-    head = template.rstrip("eEfFgGn%").split(".")[0].replace("+", "").replace(",", "")
-    return head.lstrip("0") or ""
+    """A real number as one of Python's own: equal to it, and comparable to any of them."""
+    if isinstance(value, (np.bool_, np.integer)):
+        return int(value)
+    if isinstance(value, np.longdouble) and np.isfinite(value):
+        return Fraction(*value.as_integer_ratio())
+    if isinstance(value, (float, np.floating)):
+        return float(value)
+    return value

@@ -8,10 +8,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["NAMED", "PositSpec", "bposit8", "bposit16", "bposit32", "bposit64", "standard"]
+__all__ = [
+    "NAMED",
+    "PositSpec",
+    "SpecLike",
+    "bposit8",
+    "bposit16",
+    "bposit32",
+    "bposit64",
+    "standard",
+]
 
 _MAX_REACH = 4096  # bits: bounds rs·2^es, so that values and quires stay of sane size
 
@@ -63,22 +73,35 @@ class PositSpec:
             )
 
     @classmethod
-    def parse(cls, text: str | PositSpec) -> PositSpec:
-        """Read a format from ``"16,6,5"``, ``"<16,6,5>"``, ``"n16_rs6_es5"`` or a name.
+    def parse(cls, given: SpecLike) -> PositSpec:
+        """The format that is meant by whatever the package's functions take as one.
 
-        Names are ``bposit8/16/32/64`` and, for any width n, ``positN`` or ``standard(N)``.
-        A PositSpec is returned as it is.
+        Parameters
+        ----------
+        given : PositSpec, str, or posit dtype
+            Text is ``"16,6,5"``, ``"<16,6,5>"``, ``"n16_rs6_es5"`` or a name: ``bposit8/16/32/64``
+            and, for any width n, ``positN`` or ``standard(N)``. A dtype of NumPy or pandas gives
+            the format of its elements, a PositSpec itself.
 
         Raises
         ------
+        TypeError
+            For anything else; other dtypes are no format.
         ValueError
             If the text is no format; the message lists what is possible.
         """
-        if isinstance(text, PositSpec):
-            return text
-        if not isinstance(text, str):
-            raise TypeError(f"PositSpec.parse: expected a string, got {type(text).__name__}")
-        key = re.sub(r"\s+", "", text).lower()
+        if isinstance(given, PositSpec):
+            return given
+        if not isinstance(given, str):
+            of_dtype = getattr(given, "spec", None)
+            if isinstance(of_dtype, PositSpec):
+                return of_dtype
+            kind = given if isinstance(given, (np.dtype, type)) else type(given).__name__
+            raise TypeError(
+                "expected a format: a PositSpec such as posit.bposit16, a posit dtype, or text such"
+                f" as 'bposit16' or '16,6,5'; got {kind}"
+            )
+        key = re.sub(r"\s+", "", given).lower()
         if key in NAMED:
             return NAMED[key]
         if m := re.fullmatch(r"(?:posit(\d{1,3})|standard\(?(\d{1,3})\)?)", key):
@@ -89,7 +112,7 @@ class PositSpec:
         if triple:
             return cls(*(int(g) for g in triple.groups() if g is not None))
         raise ValueError(
-            f"unknown format {text!r}: give n,rs,es (such as 16,6,5 or n16_rs6_es5), one of"
+            f"unknown format {given!r}: give n,rs,es (such as 16,6,5 or n16_rs6_es5), one of"
             f" {', '.join(NAMED)}, or positN for the Posit Standard's format of N bits"
         )
 
@@ -201,6 +224,9 @@ bposit8 = PositSpec(8, 3, 2)
 bposit16 = PositSpec(16, 6, 5)
 bposit32 = PositSpec(32, 6, 5)
 bposit64 = PositSpec(64, 6, 5)
+
+SpecLike: TypeAlias = PositSpec | str | np.dtype[Any]
+"""What the functions of the package take as a format; :meth:`PositSpec.parse` reads it."""
 
 NAMED: dict[str, PositSpec] = {
     "bposit8": bposit8,

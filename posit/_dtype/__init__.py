@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
+from traceback import clear_frames
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import codec, functions, reference
-from .._arrays import Patterns, patterns
+from .._arrays import Patterns, narrowed, patterns
 from ..scalar import Posit
-from ..spec import PositSpec
+from ..spec import PositSpec, SpecLike
 from . import _ext as _ext
 
 __all__ = ["bits", "dtype", "view"]
@@ -66,16 +67,23 @@ def _exact(value: Any) -> Fraction | None:
     return reference.exact(value)
 
 
-def _divmod(a: Patterns, b: Patterns, spec: PositSpec, q: Patterns, r: Patterns) -> None:
+def _divmod(a: Patterns, b: Patterns, spec: PositSpec, q: Patterns, *, out: Patterns) -> None:
     quotient = functions.floor_divide(a, b, spec)
-    functions.remainder(a, b, spec, out=r)
+    functions.remainder(a, b, spec, out=out)
     q[...] = quotient
 
 
-def _fmod(a: Patterns, b: Patterns, spec: PositSpec, out: Patterns) -> None:
+def _fmod(a: Patterns, b: Patterns, spec: PositSpec, *, out: Patterns) -> None:
     """The remainder of the quotient rounded towards zero: that of the magnitudes, signed as a."""
     size = functions.remainder(functions.abs(a, spec), functions.abs(b, spec), spec)
     functions.copysign(size, a, spec, out=out)
+
+
+_SPECIAL: dict[str, Callable[..., Any]] = {
+    "divmod": _divmod,
+    "fmod": _fmod,
+    "float_power": functions.pow,
+}
 
 
 @cache
@@ -85,17 +93,23 @@ def _function(name: str) -> Callable[..., Any]:
         from ..limits import constant
 
         return constant
-    if name in ("divmod", "fmod"):
-        return _divmod if name == "divmod" else _fmod
-    function = functions.UFUNCS["power" if name == "float_power" else name]
+    function = _SPECIAL.get(name) or functions.UFUNCS[name]
 
     def call(*operands: Any) -> None:
-        function(*operands[:-1], out=operands[-1])
+        try:
+            function(*operands[:-1], out=operands[-1])
+        except BaseException as error:
+            # Views of memory that NumPy frees soon, and that a traceback would keep.
+            operands = ()
+            clear_frames(error.__traceback__)
+            raise
 
     return call
 
 
-_ext.setup(PositSpec, Posit, Posit.from_bits, _to_bits, _to_number, reference.to_string, _function)
+_to_text = lru_cache(1 << 16)(reference.to_string)  # each takes 40 µs and more
+
+_ext.setup(PositSpec, Posit, Posit.from_bits, _to_bits, _to_number, _to_text, _function)
 
 
 @cache
@@ -106,12 +120,20 @@ def _dtype_of(spec: PositSpec) -> np.dtype[Any]:
     return made
 
 
-def dtype(n: int | str | PositSpec, rs: int | None = None, es: int | None = None) -> np.dtype[Any]:
+def dtype(n: int | SpecLike, rs: int | None = None, es: int | None = None) -> np.dtype[Any]:
     """The NumPy dtype of a posit format: ``dtype(16, 6, 5)``, ``dtype(spec)`` or ``dtype(name)``.
 
+    Parameters
+    ----------
+    n, rs, es : int
+        As in :class:`posit.PositSpec`.
+    n : PositSpec, name or posit dtype
+        In place of the three.
+
+    The dtype has the format as its attribute ``spec``; the same format gives the same object.
     Raises TypeError or ValueError as :class:`posit.PositSpec` does.
     """
-    if isinstance(n, (PositSpec, str)):
+    if not isinstance(n, (int, float, np.number)):
         if rs is not None or es is not None:
             raise TypeError("dtype takes either a format or n, rs, es")
         return _dtype_of(PositSpec.parse(n))
@@ -120,10 +142,22 @@ def dtype(n: int | str | PositSpec, rs: int | None = None, es: int | None = None
     return _dtype_of(PositSpec(n, rs, es))
 
 
-def bits(a: npt.NDArray[Any]) -> Patterns:
-    """The patterns of a posit array as signed integers: a view, no copy."""
+def bits(a: npt.NDArray[Any] | Posit) -> Patterns:
+    """The patterns of a posit array as signed integers: a view, no copy.
+
+    Parameters
+    ----------
+    a : array of a posit dtype, or Posit
+
+    Returns
+    -------
+    array of ``a.dtype.spec.storage`` (int8, int16, int32 or int64) that shares the memory of ``a``
+    and has its shape; a NumPy integer for a Posit. The integers order as the values.
+
+    Raises TypeError for anything else.
+    """
     if isinstance(a, Posit):
-        return a.spec.storage.type(a.bits)
+        return a.spec.storage.type(a.bits)  # type: ignore[return-value]
     spec = getattr(getattr(a, "dtype", None), "spec", None)
     if spec is None:
         kind = getattr(a, "dtype", type(a).__name__)
@@ -131,6 +165,21 @@ def bits(a: npt.NDArray[Any]) -> Patterns:
     return a.view(spec.storage)
 
 
-def view(bits: npt.ArrayLike, spec: PositSpec) -> npt.NDArray[Any]:
-    """Patterns as a posit array: a view, no copy. Raises as :mod:`posit.arithmetic` does."""
-    return patterns(bits, spec).view(_dtype_of(spec))
+def view(bits: npt.ArrayLike, spec: SpecLike) -> npt.NDArray[Any]:
+    """Patterns as a posit array: a view, no copy, where their dtype is ``spec.storage``.
+
+    Parameters
+    ----------
+    bits : array_like of patterns
+        Wider signed integers (Numba's ufuncs give int64) are narrowed, which copies.
+    spec : PositSpec, posit dtype or name
+
+    Raises
+    ------
+    TypeError
+        For another dtype: floats are rounded by ``np.array(x, posit.dtype(spec))``.
+    ValueError
+        For an integer outside the n-bit range.
+    """
+    found = PositSpec.parse(spec)
+    return patterns(narrowed(bits, found, "bits"), found).view(_dtype_of(found))

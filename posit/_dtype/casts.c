@@ -4,8 +4,6 @@
 #include <fenv.h>
 #include <numpy/halffloat.h>
 
-enum { CHUNK = 256 };
-
 /* ---- posit to posit ---- */
 static int same_spec(bp_spec a, bp_spec b) { return a.n == b.n && a.rs == b.rs && a.es == b.es; }
 static NPY_CASTING resolve_posit(struct PyArrayMethodObject_tag *m, PyArray_DTypeMeta *const *dt,
@@ -23,8 +21,18 @@ static NPY_CASTING resolve_posit(struct PyArrayMethodObject_tag *m, PyArray_DTyp
     }
     return a.rs == b.rs && a.es == b.es && a.n <= b.n ? NPY_SAFE_CASTING : NPY_SAME_KIND_CASTING;
 }
+static int move_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp *dims,
+                     const npy_intp *strides, NpyAuxData *aux) {
+    (void)aux;
+    bp_move(data[1], strides[1], data[0], strides[0], dims[0], c->descriptors[0]->elsize);
+    return 0;
+}
 static int number_loop(bp_spec s, char *const *data, npy_intp n, const npy_intp *strides) {
     for (npy_intp i = 0; i < n; i++) {
+        if (i > 0 && strides[0] == 0) { /* one number for a whole array */
+            bp_move(data[1] + strides[1], strides[1], data[1], 0, n - 1, bp_bytes(s));
+            break;
+        }
         bp_number x;
         memcpy(&x, data[0] + i * strides[0], sizeof x);
         int64_t body = x.sig ? (int64_t)bp_pack64(x.scale, x.sig, 0, s) : 0;
@@ -37,12 +45,6 @@ static int posit_loop(PyArrayMethod_Context *c, char *const *data, const npy_int
                       const npy_intp *strides, NpyAuxData *aux) {
     (void)aux;
     bp_spec from = bp_spec_of(c->descriptors[0]), to = bp_spec_of(c->descriptors[1]);
-    npy_intp size = c->descriptors[0]->elsize;
-    if (same_spec(from, to)) {
-        for (npy_intp i = 0; i < dims[0]; i++)
-            memmove(data[1] + i * strides[1], data[0] + i * strides[0], (size_t)size);
-        return 0;
-    }
     if (to.n == 0) return bp_no_format();
     if (from.n == 0) return number_loop(to, data, dims[0], strides);
     if (bp_check(from, dims[0], data[0], strides[0]) < 0) return -1;
@@ -92,6 +94,30 @@ static int warn_of_complex(void) {
     return result;
 }
 
+/* Integers as float64; 0 where one may not be exact: those of at least 2^53. */
+BP_CLONES static int widen(int is_unsigned, int size, size_t n, const void *x, double *to) {
+    const uint64_t exact = (uint64_t)1 << 53;
+    uint64_t all = 0;
+#define WIDEN(type)                                                       \
+    for (size_t i = 0; i < n; i++) {                                      \
+        to[i] = (double)((const type *)x)[i];                             \
+        if (sizeof(type) == 8) all |= bp_body64(((const int64_t *)x)[i]); \
+    }                                                                     \
+    break
+    switch (is_unsigned ? -size : size) {
+    case 1: WIDEN(int8_t);
+    case 2: WIDEN(int16_t);
+    case 4: WIDEN(int32_t);
+    case 8: WIDEN(int64_t);
+    case -1: WIDEN(uint8_t);
+    case -2: WIDEN(uint16_t);
+    case -4: WIDEN(uint32_t);
+    default: WIDEN(uint64_t);
+    }
+#undef WIDEN
+    return all < exact;
+}
+
 static int into_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp *dims,
                      const npy_intp *strides, NpyAuxData *aux) {
     (void)aux;
@@ -117,43 +143,19 @@ static int into_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp
         return 0;
     default: break;
     }
-    while (n > 0) { /* the narrow ones by way of a buffer of a type that the core takes */
-        npy_intp k = n < CHUNK ? n : CHUNK;
-        union {
-            int64_t i[CHUNK];
-            uint64_t u[CHUNK];
-            float f[CHUNK];
-        } wide;
-#define WIDEN(ctype, field)                \
-    for (npy_intp i = 0; i < k; i++) {     \
-        ctype x;                           \
-        memcpy(&x, in + i * si, sizeof x); \
-        wide.field[i] = x;                 \
-    }                                      \
-    break
-        switch (type) {
-        case NPY_BOOL: WIDEN(npy_bool, i);
-        case NPY_BYTE: WIDEN(npy_byte, i);
-        case NPY_SHORT: WIDEN(npy_short, i);
-        case NPY_INT: WIDEN(npy_int, i);
-        case NPY_LONG: WIDEN(npy_long, i);
-        case NPY_LONGLONG: WIDEN(npy_longlong, i);
-        case NPY_UBYTE: WIDEN(npy_ubyte, u);
-        case NPY_USHORT: WIDEN(npy_ushort, u);
-        case NPY_UINT: WIDEN(npy_uint, u);
-        case NPY_ULONG: WIDEN(npy_ulong, u);
-        case NPY_ULONGLONG: WIDEN(npy_ulonglong, u);
-        default:
-            for (npy_intp i = 0; i < k; i++) {
-                npy_half x;
-                memcpy(&x, in + i * si, sizeof x);
-                wide.f[i] = npy_half_to_float(x);
-            }
-        }
-#undef WIDEN
-        if (type == NPY_HALF) bp_encode_f32(s, (size_t)k, wide.f, 4, out, so);
-        else if (PyTypeNum_ISUNSIGNED(type)) bp_encode_u64(s, (size_t)k, wide.u, 8, out, so);
-        else bp_encode_i64(s, (size_t)k, wide.i, 8, out, so);
+    const int size = (int)c->descriptors[0]->elsize;
+    const int is_unsigned = type == NPY_BOOL || PyTypeNum_ISUNSIGNED(type);
+    for (bp_buffer rx, wide; n > 0;) { /* blocks of float64, which holds all but large integers */
+        npy_intp k = n < BP_BLOCK ? n : BP_BLOCK;
+        const void *x = bp_gather(in, si, 0, (size_t)k, size, &rx);
+        int fits = 1;
+        if (type == NPY_HALF)
+            for (npy_intp i = 0; i < k; i++)
+                ((double *)&wide)[i] = npy_half_to_double(((const npy_half *)x)[i]);
+        else fits = widen(is_unsigned, size, (size_t)k, x, (double *)&wide);
+        if (fits) bp_encode_f64(s, (size_t)k, &wide, 8, out, so);
+        else if (is_unsigned) bp_encode_u64(s, (size_t)k, x, 8, out, so);
+        else bp_encode_i64(s, (size_t)k, x, 8, out, so);
         in += k * si, out += k * so, n -= k;
     }
     return 0;
@@ -175,28 +177,84 @@ static NPY_CASTING resolve_from(struct PyArrayMethodObject_tag *m, PyArray_DType
     return wide && s.n && bp_fits_f64(s) ? NPY_SAFE_CASTING : NPY_SAME_KIND_CASTING;
 }
 
-/* Truncated towards zero; saturating, with `bad` set where it does, and for NaR (which gives 0). */
-static uint64_t truncated(int64_t p, bp_spec s, uint64_t limit_pos, uint64_t limit_neg, int *bad) {
-    bp_num64 u = bp_unpack64(bp_body64(p), s);
-    if (p == bp_nar(s)) return *bad = 1, 0;
-    if (u.sig == 0 || u.scale < 0) return 0;
-    uint64_t limit = p < 0 ? limit_neg : limit_pos;
-    uint64_t mag = u.scale > 63 ? UINT64_MAX : u.sig >> (63 - u.scale);
-    if (u.scale > 63 || mag > limit) *bad = 1, mag = limit;
-    return p < 0 ? 0 - mag : mag;
+/* Truncated towards zero; saturating, and 0 for NaR. Returns whether either happened. */
+BP_INLINE uint64_t truncate_block(const bp_spec s, size_t n, const void *x, uint64_t most,
+                                  uint64_t least, uint64_t *to) {
+    const int64_t nar = bp_nar(s);
+    const int size = bp_size(s);
+    uint64_t bad = 0;
+    for (size_t i = 0; i < n; i++) { /* in lanes of 64 bits without branches, to vectorise */
+        int64_t p = bp_load(x, i, size);
+        uint64_t sign = bp_sign64(p), limit = sign ? least : most;
+        bp_num64 u = bp_unpack64(bp_body64(p), s);
+        int64_t scale = u.sig ? u.scale : -1;
+        uint64_t shifted = u.sig >> ((63 - scale) & 63);
+        uint64_t whole = scale < 0 ? 0 : shifted, kept = whole > limit ? limit : whole;
+        uint64_t mag = scale > 63 ? limit : kept;
+        uint64_t lost = scale > 63 ? 1 : whole ^ kept;
+        bad |= p == nar ? 1 : lost;
+        to[i] = (mag ^ sign) - sign;
+    }
+    return bad;
+}
+BP_CLONES static int truncate_all(bp_spec s, size_t n, const void *x, uint64_t most, uint64_t least,
+                                  uint64_t *to) {
+    uint64_t bad = 0;
+    BP_WITH_SPEC(s, bad = truncate_block(S, n, x, most, least, to));
+    return bad != 0;
+}
+BP_CLONES static void narrow(int size, size_t n, const uint64_t *x, void *to) {
+#define NARROW(type)                                             \
+    for (size_t i = 0; i < n; i++) ((type *)to)[i] = (type)x[i]; \
+    break
+    switch (size) {
+    case 1: NARROW(uint8_t);
+    case 2: NARROW(uint16_t);
+    case 4: NARROW(uint32_t);
+    default: NARROW(uint64_t);
+    }
+#undef NARROW
+}
+static void to_integers(bp_spec s, npy_intp count, const char *in, npy_intp si, char *out,
+                        npy_intp so, int size, int is_unsigned) {
+    const uint64_t all = ~(uint64_t)0 >> (64 - 8 * size);
+    const uint64_t most = is_unsigned ? all : all >> 1, least = is_unsigned ? 0 : most + 1;
+    bp_buffer rx, whole, ro;
+    int bad = 0;
+    for (size_t i = 0; i < (size_t)count; i += BP_BLOCK) {
+        size_t n = bp_step((size_t)count, i);
+        const void *x = bp_gather(in, si, i, n, bp_size(s), &rx);
+        void *to = bp_target(out, so, i, size, &ro);
+        bad |= truncate_all(s, n, x, most, least, (uint64_t *)&whole);
+        narrow(size, n, (const uint64_t *)&whole, to);
+        bp_scatter(out, so, i, n, size, to);
+    }
+    if (bad) feraiseexcept(FE_INVALID);
+}
+/* Rounded to odd, then to nearest: one rounding. */
+static void to_halves(bp_spec s, npy_intp count, const char *in, npy_intp si, char *out,
+                      npy_intp so) {
+    for (npy_intp i = 0; i < count; i += BP_BLOCK) {
+        double wide[BP_BLOCK];
+        size_t n = bp_step((size_t)count, (size_t)i);
+        bp_decode_f64(s, n, in + i * si, si, wide, sizeof *wide, 1);
+        for (size_t k = 0; k < n; k++) {
+            npy_half h = npy_double_to_half(wide[k]);
+            memcpy(out + (i + (npy_intp)k) * so, &h, sizeof h);
+        }
+    }
 }
 
 static int from_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp *dims,
                      const npy_intp *strides, NpyAuxData *aux) {
-    (void)aux;
     const bp_spec s = bp_spec_of(c->descriptors[0]);
     const int type = c->descriptors[1]->type_num;
     const char *in = data[0];
     char *out = data[1];
     npy_intp si = strides[0], so = strides[1], n = dims[0];
-    int bad = 0;
     if (s.n == 0) return bp_no_format();
     if (bp_check(s, n, in, si) < 0) return -1;
+    if (type == NPY_BOOL) return bp_loop_nonzero(c, data, dims, strides, aux);
     if (type == NPY_FLOAT) return bp_decode_f32(s, (size_t)n, in, si, out, so), 0;
     if (type == NPY_DOUBLE) return bp_decode_f64(s, (size_t)n, in, si, out, so, 0), 0;
     if (type == NPY_CFLOAT || type == NPY_CDOUBLE || type == NPY_CLONGDOUBLE) {
@@ -205,29 +263,19 @@ static int from_loop(PyArrayMethod_Context *c, char *const *data, const npy_intp
         if (type == NPY_CFLOAT) return bp_decode_f32(s, (size_t)n, in, si, out, so), 0;
         if (type == NPY_CDOUBLE) return bp_decode_f64(s, (size_t)n, in, si, out, so, 0), 0;
     }
-    for (npy_intp i = 0; i < n; i++, in += si, out += so) {
-        int64_t p = bp_get(in, s);
-        if (type == NPY_BOOL) {
-            *out = p != 0;
-        } else if (type == NPY_HALF) { /* rounded to odd, then to nearest: one rounding */
-            npy_half h = npy_double_to_half(bp_decode64_f64(p, s, 1));
-            memcpy(out, &h, sizeof h);
-        } else if (type == NPY_LONGDOUBLE || type == NPY_CLONGDOUBLE) {
-            bp_num64 u = bp_unpack64(bp_body64(p), s); /* at most 62 bits: exact */
-            npy_longdouble x = ldexpl((npy_longdouble)u.sig, (int)u.scale - 63);
-            if (p == bp_nar(s)) x = NPY_NAN;
-            x = p < 0 ? -x : x;
-            memcpy(out, &x, sizeof x);
-        } else {
-            int size = (int)c->descriptors[1]->elsize;
-            uint64_t all = size == 8 ? UINT64_MAX : ((uint64_t)1 << (8 * size)) - 1;
-            int is_unsigned = PyTypeNum_ISUNSIGNED(type);
-            uint64_t v = is_unsigned ? truncated(p, s, all, 0, &bad)
-                                     : truncated(p, s, all >> 1, (all >> 1) + 1, &bad);
-            memcpy(out, &v, (size_t)size); /* little-endian, as every supported machine is */
-        }
+    if (type == NPY_HALF) return to_halves(s, n, in, si, out, so), 0;
+    if (PyTypeNum_ISINTEGER(type)) {
+        int size = (int)c->descriptors[1]->elsize;
+        return to_integers(s, n, in, si, out, so, size, PyTypeNum_ISUNSIGNED(type)), 0;
     }
-    if (bad) feraiseexcept(FE_INVALID);
+    for (npy_intp i = 0; i < n; i++) { /* long double: a posit has at most 62 bits */
+        int64_t p = bp_get(in + i * si, s);
+        bp_num64 u = bp_unpack64(bp_body64(p), s);
+        npy_longdouble x = ldexpl((npy_longdouble)u.sig, (int)u.scale - 63);
+        if (p == bp_nar(s)) x = NPY_NAN;
+        x = p < 0 ? -x : x;
+        memcpy(out + i * so, &x, sizeof x);
+    }
     return 0;
 }
 
@@ -265,6 +313,8 @@ static int get_loop(PyArrayMethod_Context *c, int aligned, int move_references,
         may_raise |= s.n != 8 * bp_bytes(s);
     }
     *loop = !bp_is_posit(from) ? into_loop : bp_is_posit(to) ? posit_loop : from_loop;
+    if (*loop == posit_loop && same_spec(bp_spec_of(from), bp_spec_of(to)))
+        *loop = move_loop, may_raise = 0;
     *aux = NULL;
     *flags = (NPY_ARRAYMETHOD_FLAGS)((may_raise ? NPY_METH_REQUIRES_PYAPI : 0) |
                                      (warns ? 0 : NPY_METH_NO_FLOATINGPOINT_ERRORS));

@@ -5,7 +5,9 @@
 bp_helpers bp_python;
 
 PositDescr *bp_new_descr(PyObject *spec) {
+    static PositDescr *some_posit = NULL; /* of n = 0: one for all, made by setup() */
     int32_t values[3] = {0, 0, 0};
+    if (spec == NULL && some_posit) return (PositDescr *)Py_NewRef((PyObject *)some_posit);
     static const char *names[] = {"n", "rs", "es"};
     for (int i = 0; spec && i < 3; i++) {
         PyObject *v = PyObject_GetAttrString(spec, names[i]);
@@ -24,6 +26,7 @@ PositDescr *bp_new_descr(PyObject *spec) {
     d->base.type = 'X'; /* no type of NumPy's: functions that keep only the letter fail */
     d->base.byteorder = '|';
     if (spec && d->spec.n != 8 * d->base.elsize) d->base.flags |= NPY_NEEDS_INIT; /* no garbage */
+    if (spec == NULL) some_posit = (PositDescr *)Py_NewRef((PyObject *)d);
     return d;
 }
 
@@ -75,17 +78,34 @@ int bp_no_format(void) {
     return -1;
 }
 
-int bp_check(bp_spec s, npy_intp n, const char *p, npy_intp stride) {
+BP_INLINE int none_beyond(const int size, bp_spec s, size_t count, const char *p, npy_intp stride) {
     const int64_t low = bp_nar(s);
-    if (s.n == 8 * bp_bytes(s)) return 0;
+    bp_buffer room;
+    for (size_t i = 0; i < count; i += BP_BLOCK) {
+        size_t n = bp_step(count, i);
+        const void *x = bp_gather(p, stride, i, n, size, &room);
+        int beyond = 0;
+        for (size_t k = 0; k < n; k++)
+            beyond |= bp_load(x, k, size) < low || bp_load(x, k, size) >= -low;
+        if (beyond) return 0;
+    }
+    return 1;
+}
+BP_CLONES static int all_patterns(bp_spec s, size_t n, const char *p, npy_intp stride) {
+    BY_SIZE(s, return none_beyond(SIZE, s, n, p, stride))
+}
+
+int bp_check(bp_spec s, npy_intp n, const char *p, npy_intp stride) {
+    if (s.n == 8 * bp_bytes(s) || all_patterns(s, (size_t)n, p, stride)) return 0;
+    const int64_t low = bp_nar(s);
     for (npy_intp i = 0; i < n; i++) {
         int64_t x = bp_get(p + i * stride, s);
         if (x >= low && x < -low) continue;
         NPY_ALLOW_C_API_DEF
         NPY_ALLOW_C_API
         PyErr_Format(PyExc_ValueError,
-                     "pattern %lld is out of range for <%d,%d,%d>: signed patterns run from %lld to "
-                     "%lld",
+                     "pattern %lld is out of range for <%d,%d,%d>: signed patterns run from "
+                     "%lld to %lld",
                      (long long)x, s.n, s.rs, s.es, (long long)low, (long long)(-low - 1));
         NPY_DISABLE_C_API
         return -1;
@@ -117,15 +137,32 @@ static PyArray_Descr *default_descr(PyArray_DTypeMeta *cls) {
 
 static PyArray_Descr *discover(PyArray_DTypeMeta *cls, PyObject *value) {
     (void)cls;
-    if (!PyObject_IsInstance(value, bp_python.scalar)) return (PyArray_Descr *)bp_new_descr(NULL);
+    int is_posit = PyObject_IsInstance(value, bp_python.scalar);
+    if (is_posit < 0) return NULL;
+    if (!is_posit) return (PyArray_Descr *)bp_new_descr(NULL);
     PyObject *spec = PyObject_GetAttrString(value, "spec");
     PositDescr *d = spec ? bp_new_descr(spec) : NULL;
     Py_XDECREF(spec);
     return (PyArray_Descr *)d;
 }
 
+static bp_number number_of(double v) {
+    int exponent = 0;
+    uint64_t sig = isfinite(v) ? (uint64_t)ldexp(frexp(fabs(v), &exponent), 64) : 0;
+    int32_t kind = !isfinite(v) ? BP_NOT_REAL : v < 0 ? BP_NEGATIVE : BP_POSITIVE;
+    return (bp_number){sig, exponent - 1, kind};
+}
 static int set_number(PyObject *value, char *p) {
     bp_number x = {0, 0, 0};
+    int beyond = 0;
+    int64_t whole = PyLong_CheckExact(value) ? PyLong_AsLongLongAndOverflow(value, &beyond) : 0;
+    const int64_t exact = (int64_t)1 << 53;
+    if (PyFloat_CheckExact(value) ||
+        (PyLong_CheckExact(value) && !beyond && whole < exact && whole > -exact)) {
+        x = number_of(PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : (double)whole);
+        memcpy(p, &x, sizeof x);
+        return 0;
+    }
     PyObject *made = PyObject_CallOneArg(bp_python.to_number, value);
     unsigned long long sig;
     int ok = made && PyArg_ParseTuple(made, "Kii", &sig, &x.scale, &x.kind);

@@ -91,6 +91,30 @@ static inline int bp_typenum(bp_spec s) {
     }
 }
 
+/* Runs `call` with SIZE a constant: the bytes of a pattern. */
+#define BY_SIZE(s, call)   \
+    switch (bp_bytes(s)) { \
+    case 1: {              \
+        enum { SIZE = 1 }; \
+        call;              \
+        break;             \
+    }                      \
+    case 2: {              \
+        enum { SIZE = 2 }; \
+        call;              \
+        break;             \
+    }                      \
+    case 4: {              \
+        enum { SIZE = 4 }; \
+        call;              \
+        break;             \
+    }                      \
+    default: {             \
+        enum { SIZE = 8 }; \
+        call;              \
+    }                      \
+    }
+
 int bp_constant(PyArray_Descr *d, int id, void *to); /* constants.c */
 int bp_setitem(PositDescr *d, PyObject *value, char *p);
 PyObject *bp_getitem(PositDescr *d, char *p);
@@ -127,6 +151,7 @@ LOOP(bp_loop_isfinite);
 LOOP(bp_loop_isinf);
 LOOP(bp_loop_signbit);
 LOOP(bp_loop_logical_not);
+LOOP(bp_loop_nonzero);
 
 /* text.c: casts from and to str, bytes and StringDType */
 PyArrayMethod_ResolveDescriptors bp_resolve_to_text, bp_resolve_from_text;
@@ -143,6 +168,8 @@ PyArray_SortFunc bp_sort;
 PyArray_ArgSortFunc bp_argsort, bp_argsort_stable;
 PyArray_CopySwapFunc bp_copyswap;
 PyArray_CopySwapNFunc bp_copyswapn;
+/* Elements of a posit dtype as they are; memory may overlap as NumPy's own copies allow. */
+void bp_move(char *to, npy_intp st, const char *from, npy_intp sf, npy_intp n, npy_intp size);
 PyArray_FromStrFunc bp_fromstr;
 
 #endif

@@ -1,30 +1,6 @@
 /* Comparisons, extrema and predicates: patterns order as integers, with NaR below everything. */
 #include "dtype.h"
 
-/* Runs `call` with SIZE a constant: the bytes of a pattern. */
-#define BY_SIZE(s, call)   \
-    switch (bp_bytes(s)) { \
-    case 1: {              \
-        enum { SIZE = 1 }; \
-        call;              \
-        break;             \
-    }                      \
-    case 2: {              \
-        enum { SIZE = 2 }; \
-        call;              \
-        break;             \
-    }                      \
-    case 4: {              \
-        enum { SIZE = 4 }; \
-        call;              \
-        break;             \
-    }                      \
-    default: {             \
-        enum { SIZE = 8 }; \
-        call;              \
-    }                      \
-    }
-
 enum { LT, LE, GT, GE, EQ, NE };
 
 BP_INLINE void compare(const int op, const int size, size_t n, const void *a, const void *b,
@@ -135,20 +111,29 @@ PICK(bp_loop_minimum, MINIMUM)
 PICK(bp_loop_fmax, FMAX)
 PICK(bp_loop_fmin, FMIN)
 
-LOOP(bp_loop_clip) {
+BP_INLINE void clip_all(const int size, bp_spec s, size_t count, char *const *data,
+                        const npy_intp *strides) {
+    const int64_t nar = bp_nar(s);
+    bp_buffer ra, rl, rh, ro;
+    for (size_t i = 0; i < count; i += BP_BLOCK) {
+        size_t n = bp_step(count, i);
+        const void *low = bp_gather(data[1], strides[1], i, n, size, &rl),
+                   *high = bp_gather(data[2], strides[2], i, n, size, &rh);
+        void *to = bp_target(data[3], strides[3], i, size, &ro);
+        pick_block(MAXIMUM, size, nar, n, bp_gather(data[0], strides[0], i, n, size, &ra), low,
+                   &rl);
+        pick_block(MINIMUM, size, nar, n, &rl, high, to);
+        bp_scatter(data[3], strides[3], i, n, size, to);
+    }
+}
+BP_CLONES LOOP(bp_loop_clip) {
     (void)aux;
     bp_spec s = bp_spec_of(c->descriptors[0]);
-    int64_t nar = bp_nar(s);
-    for (npy_intp i = 0; i < dims[0]; i++) {
-        int64_t x = bp_get(data[0] + i * strides[0], s);
-        x = pick(MAXIMUM, x, bp_get(data[1] + i * strides[1], s), nar);
-        x = pick(MINIMUM, x, bp_get(data[2] + i * strides[2], s), nar);
-        bp_put(data[3] + i * strides[3], s, x);
-    }
+    BY_SIZE(s, clip_all(SIZE, s, (size_t)dims[0], data, strides))
     return 0;
 }
 
-enum { IS_NAR, IS_REAL, IS_INFINITE, IS_NEGATIVE, IS_ZERO };
+enum { IS_NAR, IS_REAL, IS_INFINITE, IS_NEGATIVE, IS_ZERO, IS_NONZERO };
 BP_INLINE void test_all(const int op, const int size, bp_spec s, size_t count, char *const *data,
                         const npy_intp *strides) {
     const int64_t nar = bp_nar(s);
@@ -162,6 +147,7 @@ BP_INLINE void test_all(const int op, const int size, bp_spec s, size_t count, c
             to[k] = op == IS_NAR        ? p == nar
                     : op == IS_REAL     ? p != nar
                     : op == IS_NEGATIVE ? p < 0
+                    : op == IS_NONZERO  ? p != 0
                                         : op == IS_ZERO && p == 0;
         }
         bp_scatter(data[1], strides[1], i, n, 1, to);
@@ -179,3 +165,4 @@ PREDICATE(bp_loop_isfinite, IS_REAL)
 PREDICATE(bp_loop_isinf, IS_INFINITE)
 PREDICATE(bp_loop_signbit, IS_NEGATIVE)
 PREDICATE(bp_loop_logical_not, IS_ZERO)
+PREDICATE(bp_loop_nonzero, IS_NONZERO)

@@ -39,21 +39,35 @@ static int is_plain(PyArray_DTypeMeta *d) {
     return d == &PyArray_PyLongDType || d == &PyArray_PyFloatDType ||
            (d->type_num >= 0 && (d->type_num == NPY_BOOL || PyTypeNum_ISINTEGER(d->type_num)));
 }
+static int is_number(PyArray_DTypeMeta *d) {
+    return d == &PyArray_PyComplexDType || PyTypeNum_ISNUMBER(d->type_num) ||
+           PyTypeNum_ISUSERDEF(d->type_num);
+}
+/* Posits stay posits. Beside objects they are objects too; text, times and records have no loop
+ * with them, which NumPy knows how to say where no error is set: == and != are then False and
+ * True. */
 static int promote_to(PyArray_DTypeMeta *output, PyObject *ufunc, PyArray_DTypeMeta *const ops[],
                       PyArray_DTypeMeta *const sig[], PyArray_DTypeMeta *made[]) {
     PyUFuncObject *u = (PyUFuncObject *)ufunc;
+    PyArray_DTypeMeta *input = &PositDType;
+    for (int i = 0; i < u->nin; i++)
+        if (ops[i] == &PyArray_ObjectDType && sig[u->nin] == NULL) input = &PyArray_ObjectDType;
+    if (input != &PositDType && output == &PositDType) output = input;
     for (int i = 0; i < u->nargs; i++) {
         int is_input = i < u->nin;
         PyArray_DTypeMeta *d = sig[i] || !is_input ? sig[i] : ops[i];
-        if (d == NULL || (is_input ? d == &PositDType || is_plain(d) : d == output)) continue;
-        PyErr_Format(PyExc_TypeError,
-                     "%s: posits and %s operands do not mix implicitly; write "
-                     "x.astype(posit.dtype(...)) to round the other operand, or a.astype(float) to "
-                     "leave posits",
-                     u->name, ((PyTypeObject *)d)->tp_name);
+        if (d == NULL || (is_input ? d == &PositDType || d == input || is_plain(d) : d == output))
+            continue;
+        if (!is_input || is_number(d))
+            PyErr_Format(PyExc_TypeError,
+                         "%s: posits and %s operands do not mix implicitly; write "
+                         "x.astype(posit.dtype(...)) to round the other operand (float(x) if it is "
+                         "a scalar, np.array(x, a.dtype) if a list), or a.astype(float) to leave "
+                         "posits",
+                         u->name, ((PyTypeObject *)d)->tp_name);
         return -1;
     }
-    for (int i = 0; i < u->nargs; i++) made[i] = NPY_DT_NewRef(i < u->nin ? &PositDType : output);
+    for (int i = 0; i < u->nargs; i++) made[i] = NPY_DT_NewRef(i < u->nin ? input : output);
     return 0;
 }
 static int promote(PyObject *ufunc, PyArray_DTypeMeta *const ops[], PyArray_DTypeMeta *const sig[],
@@ -159,18 +173,48 @@ APPLY(absolute, BP_ABS, 1)
 
 /* Addition. A reduction (out is the first operand and does not move) and a running sum (out is
  * one ahead of the first operand) keep their sum in a quire: each result is rounded once. */
-static int add_with_quire(bp_spec s, char *const *data, npy_intp n, const npy_intp *strides,
-                          bp_layout l, int running) {
-    uint64_t limb[BP_MAX_LIMBS] = {0};
+static int sum_with_quire(bp_spec s, char *const *data, npy_intp n, const npy_intp *strides) {
+    bp_layout l = bp_exact_layout(s);
+    uint64_t limb[BP_MAX_LIMBS];
     int32_t flags = 0;
+    memset(limb, 0, (size_t)l.limbs * 8);
     if (bp_check(s, 1, data[0], 0) < 0 || bp_check(s, n, data[1], strides[1]) < 0) return -1;
     bp_quire_add(s, l, limb, &flags, bp_get(data[0], s), 0);
-    if (!running) {
-        bp_quire_sum(s, l, limb, &flags, (size_t)n, data[1], strides[1]);
-        bp_put(data[2], s, bp_quire_round(s, l, limb, flags));
-        return 0;
+    bp_quire_sum(s, l, limb, &flags, (size_t)n, data[1], strides[1]);
+    bp_put(data[2], s, bp_quire_round(s, l, limb, flags));
+    return 0;
+}
+/* The running sums that are exact in float64, as far as they go; returns how many. */
+static npy_intp run_in_f64(bp_spec s, char *const *data, npy_intp n, const npy_intp *strides) {
+    double x[BP_BLOCK], sum;
+    bp_decode_f64(s, 1, data[0], 0, &sum, 8, 0);
+    for (npy_intp i = 0; i < n; i += BP_BLOCK) {
+        size_t m = bp_step((size_t)n, (size_t)i), k = 0;
+        bp_decode_f64(s, m, data[1] + i * strides[1], strides[1], x, 8, 0);
+        for (; k < m; k++) { /* by the residual of TwoSum, which is NaN where a NaR is */
+            double t = sum + x[k], b = t - sum;
+            if ((sum - (t - b)) + (x[k] - b) != 0) break;
+            x[k] = sum = t;
+        }
+        bp_encode_f64(s, k, x, 8, data[2] + i * strides[2], strides[2]);
+        if (k < m) return i + (npy_intp)k;
     }
-    for (npy_intp i = 0; i < n; i++) {
+    return n;
+}
+static int run_with_quire(bp_spec s, char *const *data, npy_intp n, const npy_intp *strides) {
+    bp_layout l = bp_exact_layout(s);
+    uint64_t limb[BP_MAX_LIMBS] = {0};
+    int32_t flags = 0;
+    npy_intp i = 0;
+    if (bp_check(s, 1, data[0], 0) < 0 || bp_check(s, n, data[1], strides[1]) < 0) return -1;
+    /* not in place: the quire must find the operand that float64 has gone over */
+    char *const apart[2] = {data[1], data[2]};
+    if (bp_fits_f64(s) && !in_sequence(apart, strides + 1, n, 1) && data[1] != data[2])
+        i = run_in_f64(s, data, n, strides);
+    if (i == n) return 0;
+    bp_quire_add(s, l, limb, &flags, bp_get(data[0], s), 0);
+    bp_quire_sum(s, l, limb, &flags, (size_t)i, data[1], strides[1]);
+    for (; i < n; i++) {
         bp_quire_add(s, l, limb, &flags, bp_get(data[1] + i * strides[1], s), 0);
         bp_put(data[2] + i * strides[2], s, bp_quire_round(s, l, limb, flags));
     }
@@ -181,9 +225,9 @@ LOOP(add) {
     bp_spec s = bp_spec_of(c->descriptors[0]);
     npy_intp n = dims[0];
     if (n > 1 && data[0] == data[2] && strides[0] == 0 && strides[2] == 0)
-        return add_with_quire(s, data, n, strides, bp_exact_layout(s), 0);
+        return sum_with_quire(s, data, n, strides);
     if (n > 1 && strides[0] == strides[2] && strides[2] != 0 && data[2] == data[0] + strides[2])
-        return add_with_quire(s, data, n, strides, bp_exact_layout(s), 1);
+        return run_with_quire(s, data, n, strides);
     return apply(BP_ADD, c, data, n, strides, 2);
 }
 
@@ -204,14 +248,14 @@ LOOP(reciprocal) {
 }
 LOOP(positive) {
     (void)aux;
-    bp_spec s = bp_spec_of(c->descriptors[0]);
-    for (npy_intp i = 0; i < dims[0]; i++)
-        memmove(data[1] + i * strides[1], data[0] + i * strides[0], (size_t)bp_bytes(s));
+    bp_move(data[1], strides[1], data[0], strides[0], dims[0], c->descriptors[0]->elsize);
     return 0;
 }
 
-/* By way of Python: one call for each stretch of memory that NumPy hands over. */
+/* By way of Python: one call for each stretch of memory that NumPy hands over. After an error no
+ * Python may run, yet reduceat goes on to its next stretch. */
 LOOP(by_python) {
+    if (PyErr_Occurred()) return -1;
     PyUFuncObject *ufunc = (PyUFuncObject *)c->caller;
     if (dims[0] > 1 && ufunc->nout == 1 && in_sequence(data, strides, dims[0], ufunc->nin)) {
         const npy_intp single = 1;

@@ -101,7 +101,10 @@ def floor_divide(a: F8, b: F8) -> Bounded:
 
 
 def remainder(a: F8, b: F8) -> Bounded:
-    """a - b·floor(a/b), with the sign of b: exact, save for the rounding of m + b."""
+    """a - b·floor(a/b), with the sign of b: exact, save where TwoSum of m + b has a residual."""
     m, differ = _divided(a, b)
-    y = m + np.where(differ, b, 0.0)
-    return y, np.where(differ, y * 2.0**-51, 0.0)
+    added = np.where(differ, b, 0.0)
+    y = m + added
+    back = y - m
+    residual = (m - (y - back)) + (added - back)
+    return y, np.where(residual != 0, y * 2.0**-51, 0.0)

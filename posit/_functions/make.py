@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy.typing as npt
 
+from .. import _lift
 from .._arrays import Patterns
-from ..spec import PositSpec
+from .._lift import Binary, Unary
+from ..spec import PositSpec, SpecLike
 from .engine import apply
 from .rows import ROWS
 
-__all__ = ["Binary", "Unary", "abscissa_first", "binary", "unary"]
-
-
-class Unary(Protocol):
-    """The type of functions of one posit."""
-
-    def __call__(
-        self, bits: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
-    ) -> Patterns:
-        """Patterns of the function of each element."""
-
-
-class Binary(Protocol):
-    """The type of functions of two posits."""
-
-    def __call__(
-        self, a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
-    ) -> Patterns:
-        """Patterns of the function of each pair."""
+__all__ = ["abscissa_first", "binary", "unary"]
 
 
 def _named(function: Any, name: str, text: str) -> Any:
@@ -49,11 +32,10 @@ def unary(name: str) -> Unary:
     """The function of one posit in that row."""
     row = ROWS[name]
 
-    def function(bits: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
-        return apply(row, spec, (bits,), out)
+    def function(x: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
+        return apply(row, spec, (x,), out)
 
-    found: Unary = _named(function, name, _text(name))
-    return found
+    return _lift.unary(_named(function, name, _text(name)))
 
 
 def binary(name: str) -> Binary:
@@ -65,18 +47,15 @@ def binary(name: str) -> Binary:
     ) -> Patterns:
         return apply(row, spec, (a, b), out)
 
-    found: Binary = _named(function, name, _text(name))
-    return found
+    return _lift.binary(_named(function, name, _text(name)))
 
 
-def abscissa_first(function: Callable[..., Patterns], name: str) -> Callable[..., Patterns]:
+def abscissa_first(function: Binary, name: str) -> Binary:
     """A function of (y, x) as one of (x, y), the standard's order."""
 
-    def swapped(
-        x: npt.ArrayLike, y: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
-    ) -> Patterns:
+    def swapped(x: Any, y: Any, /, spec: SpecLike | None = None, *, out: Any = None) -> Any:
         return function(y, x, spec, out=out)
 
     text = f"``{function.__name__}`` with the abscissa first, as the Posit Standard has it."
-    found: Callable[..., Patterns] = _named(swapped, name, text)
+    found: Binary = _named(swapped, name, text)
     return found

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._arrays import Patterns, deliver, patterns
+from .._lift import Compared, Relation, binary, relation, unary
 from ..spec import PositSpec
 
 __all__ = [
-    "Compared",
     "compare_equal",
     "compare_greater",
     "compare_greater_equal",
@@ -27,21 +27,22 @@ __all__ = [
     "sign",
 ]
 
-Compared = npt.NDArray[np.bool_]
 
-
+@unary
 def sign(bits: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
-    """Patterns of -1, 0 or 1; NaR for NaR."""
+    """-1, 0 or 1; NaR for NaR."""
     x = patterns(bits, spec)
     made = np.sign(x) * spec.storage.type(spec.one)
     return deliver(np.asarray(np.where(x == spec.nar, x, made)), out)
 
 
+@unary
 def next(bits: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
     """The pattern after each, wrapping from maxpos to NaR (Posit Standard, 5.3)."""
     return deliver(_stepped(patterns(bits, spec), 1, spec), out)
 
 
+@unary
 def prior(bits: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None) -> Patterns:
     """The pattern before each, wrapping from NaR to maxpos (Posit Standard, 5.3)."""
     return deliver(_stepped(patterns(bits, spec), -1, spec), out)
@@ -54,6 +55,7 @@ def _stepped(x: Patterns, step: int, spec: PositSpec) -> Patterns:
         return np.asarray(np.where(x == last, number(wrapped), x + number(step)))
 
 
+@binary
 def nextafter(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
@@ -65,6 +67,7 @@ def nextafter(
     return deliver(_nar_if_any(made, x, y, spec), out)
 
 
+@binary
 def copysign(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Patterns | None = None
 ) -> Patterns:
@@ -90,25 +93,16 @@ def _nar_if_any(made: Patterns, x: Patterns, y: Patterns, spec: PositSpec) -> Pa
     )
 
 
-class Comparison(Protocol):
-    """The type of comparisons: patterns compare as the integers they are."""
-
-    def __call__(
-        self, a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Compared | None = None
-    ) -> Compared:
-        """Whether the relation holds for each pair."""
-
-
-def _comparison(name: str, relation: Callable[[Any, Any], Any], symbol: str) -> Comparison:
+def _comparison(name: str, relation_of: Callable[[Any, Any], Any], symbol: str) -> Relation:
     def compared(
         a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec, *, out: Compared | None = None
     ) -> Compared:
         x, y = _pair(a, b, spec)
-        return deliver(np.asarray(relation(x, y)), out)
+        return deliver(np.asarray(relation_of(x, y)), out)
 
     compared.__name__ = compared.__qualname__ = name
     compared.__doc__ = f"Whether a {symbol} b; NaR equals NaR and is less than all else."
-    return compared
+    return relation(compared)
 
 
 compare_equal = _comparison("compare_equal", operator.eq, "=")

@@ -55,10 +55,8 @@ def layouts(a: Array) -> Iterator[tuple[str, Array]]:
     spread = np.zeros((*a.shape, 3), a.dtype)
     spread[..., 1] = a
     yield "strided", spread[..., 1]
-    yield (
-        "backwards",
-        a[(slice(None, None, -1),) * a.ndim].copy()[(slice(None, None, -1),) * a.ndim],
-    )
+    backwards = (slice(None, None, -1),) * a.ndim or ...
+    yield "backwards", a[backwards].copy()[backwards]
     memory = np.zeros(a.nbytes + 1, np.uint8)
     misaligned = memory[1:].view(a.dtype).reshape(a.shape)
     misaligned[...] = a

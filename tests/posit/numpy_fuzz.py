@@ -1,12 +1,15 @@
 """Random calls of NumPy's API on posit arrays, which may give a result or raise, but not crash.
 
-``python -m tests.posit.numpy_fuzz SEED FIRST STOP LOG`` makes the calls FIRST … STOP-1 of a seed.
-Call i depends on SEED and i alone; LOG says which it is before it is made, so that the log of a
-process that died names the culprit. SystemError, by which Python tells that C code broke its rules,
-ends the process too.
+``python -m tests.posit.numpy_fuzz SEED FIRST STOP LOG`` makes the calls FIRST … STOP-1 of a seed,
+and prints how many of each name gave a result, as JSON. Call i depends on SEED and i alone; LOG
+says which it is before it is made, so that the log of a process that died names the culprit.
+SystemError, by which Python tells that C code broke its rules, ends the process too, and so does a
+call of more than a minute.
 
 Left out is what crashes with every dtype in NumPy 2.4: as_strided, which trusts its caller,
-``choose`` into a strided ``out``, and ``accumulate`` into an ``out`` without axes.
+``choose`` into a strided ``out``, ``accumulate`` into an ``out`` without axes, and ``fromiter`` of
+the same StringDType() twice; what never returns from LAPACK where a float64 is infinite: ``svd``,
+``norm(ord=2)`` and ``polyfit``; and ``roots``, which can take a minute.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ import copy
 import faulthandler
 import inspect
 import io
+import json
 import os
 import pickle
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,13 +53,13 @@ _FUNCTIONS = """
     inner insert interp intersect1d isclose iscomplex iscomplexobj isfortran isin isneginf isposinf
     isreal isrealobj isscalar ix_ kron lexsort lib.stride_tricks.sliding_window_view linalg.cross
     linalg.det linalg.inv linalg.matrix_power linalg.multi_dot linalg.norm linalg.outer linalg.solve
-    linalg.svd linalg.trace linspace logspace ma.array ma.masked_invalid matrix_transpose max
+    linalg.trace linspace logspace ma.array ma.masked_invalid matrix_transpose max
     may_share_memory mean median meshgrid min min_scalar_type moveaxis nan_to_num nanargmax
     nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile
     nanstd nansum nanvar ndim nonzero ones ones_like outer packbits pad partition percentile
-    piecewise place poly polyder polyfit polyval prod promote_types ptp put put_along_axis putmask
+    piecewise place poly polyder polyval prod promote_types ptp put put_along_axis putmask
     quantile random.permutation ravel real real_if_close rec.array repeat require reshape resize
-    result_type roll rollaxis roots rot90 round searchsorted select setdiff1d setxor1d shape
+    result_type roll rollaxis rot90 round searchsorted select setdiff1d setxor1d shape
     shares_memory sinc size sort sort_complex split squeeze stack std sum swapaxes take
     take_along_axis tensordot tile trace transpose trapezoid tri tril trim_zeros triu union1d unique
     unique_all unique_counts unique_inverse unique_values unstack unwrap vander var vdot vectorize
@@ -84,7 +89,7 @@ NUMBERS: list[Any] = [
 DTYPES = [
     "?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "g", "F", "D", "G", "O",
     "U", "S", "U3", "S40", "V", "V2", "V4", "M8[s]", "m8[s]", ">f8", ">i4", ">U5", "n16_rs6_es5",
-    np.dtypes.StringDType(), [("a", "i2")], [("a", "i2"), ("b", "f8")],
+    np.dtypes.StringDType, [("a", "i2")], [("a", "i2"), ("b", "f8")],
 ]  # fmt: skip
 PLAIN = [d for d in DTYPES if not isinstance(d, list)]
 
@@ -126,11 +131,14 @@ class Maker:
             **dict.fromkeys(["from_", "to", "type", "type1"], self.options["dtype"]),
             **dict.fromkeys(["func1d", "func", "pyfunc"], lambda: np.sum),
             "q": lambda: self.one([0.3, 1, 50, [0.1, 0.9], self.array()]),
-            "subscripts": lambda: self.one(["ij,jk->ik", "i,i", "i->", "ij", "..."]),
+            "ord": lambda: self.one([None, "fro", 1, -1, np.inf]),
+            "bits": lambda: self.array().view(self.spec.storage),
+            "spec": lambda: self.spec,
+            "a": self.array,
         }
 
     def one(self, choices: Sequence[Any]) -> Any:
-        return choices[self.rng.integers(len(choices))]
+        return choices[int(self.rng.integers(len(choices)))]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -144,6 +152,9 @@ class Maker:
     def a_shape(self) -> tuple[int, ...]:
         if self.rng.random() < 0.03:
             return (self.one([600, 2049, 9000]),)
+        if self.rng.random() < 0.15:
+            side = self.one([1, 2, 3])  # so that products fit
+            return tuple(side for _ in range(self.rng.integers(1, 4)))
         return tuple(self.one([0, 1, 2, 3, 4, 5, 17]) for _ in range(self.rng.integers(4)))
 
     def array(self, spec: PositSpec | None = None) -> Array:
@@ -179,6 +190,11 @@ class Maker:
     def several(self) -> list[Any]:
         return [self.array() for _ in range(self.rng.integers(1, 4))]
 
+    def products(self) -> list[Any]:
+        """What einsum takes."""
+        subscripts = self.one(["ij,jk->ik", "i,i", "ij,ij->j", "ij->", "..."])
+        return [subscripts, *(self.array() for _ in subscripts.split(","))]
+
     def named_condition(self) -> Any:
         return self.rng.random(self.shape) < 0.5
 
@@ -213,7 +229,7 @@ class Maker:
         ]
         needed = [p for p in positional if p.default is kinds.empty]
         if not known or any(p.kind is kinds.VAR_POSITIONAL for p in known):
-            made = [self.value() for _ in range(self.rng.integers(1, 4))]
+            made = [self.value() for _ in range(self.rng.integers(4))]
         else:
             extra = self.rng.random() < 0.3 and len(positional) > len(needed)
             used = positional[: len(needed) + extra]
@@ -230,8 +246,8 @@ class Maker:
     def keywords(self, allowed: list[str]) -> dict[str, Any]:
         if not allowed or self.rng.random() < 0.5:
             return {}
-        names = self.rng.choice(allowed, min(len(allowed), self.rng.integers(1, 3)), replace=False)
-        return {str(name): self.options[str(name)]() for name in names}
+        names = {self.one(allowed) for _ in range(self.rng.integers(1, 3))}
+        return {name: self.options[name]() for name in sorted(names)}
 
 
 def resolve(name: str) -> Any:
@@ -246,7 +262,7 @@ def a_function(make: Maker) -> tuple[str, Call]:
     function = resolve(name)
     arguments, options = make.arguments(function)
     if name == "einsum":
-        arguments.insert(0, make.named["subscripts"]())
+        arguments = make.products()
     return name, lambda: function(*arguments, **options)
 
 
@@ -260,6 +276,8 @@ def a_ufunc(make: Maker) -> tuple[str, Call]:
 
 def a_reduction(make: Maker) -> tuple[str, Call]:
     name, method = make.one(UFUNCS), make.one(REDUCTIONS)
+    if getattr(np, name).nin == 1 and make.rng.random() < 0.9:
+        method = "at"  # the others take two operands
     if method == "outer" and make.shape:
         make.shape = (*make.shape[1:], 3)  # else results could be huge
     first = make.array()
@@ -284,6 +302,8 @@ def a_method(make: Maker) -> tuple[str, Call]:
 def ours(make: Maker) -> tuple[str, Call]:
     name = make.one(POSIT)
     arguments, options = make.arguments(getattr(posit, name))
+    if name == "einsum":
+        arguments = make.products()
     return f"posit.{name}", lambda: getattr(posit, name)(*arguments, **options)
 
 
@@ -316,7 +336,7 @@ def a_trip(make: Maker) -> tuple[str, Call]:
         "string": lambda: np.fromstring(" ".join(map(str, array.flat)), array.dtype, sep=" "),
         "bytes": lambda: np.frombuffer(array.tobytes(), array.dtype),
         "nditer": lambda: [
-            x + 1 for x in np.nditer(array, ["buffered", "zerosize_ok"], op_dtypes="f8")
+            np.add(x, 1) for x in np.nditer(array, ["buffered", "zerosize_ok"], op_dtypes="f8")
         ],
         "object": lambda: array.astype(object) + array.astype(object),
         "record": lambda: array.astype([("a", array.dtype), ("b", "f8")])["a"] + 1,
@@ -328,35 +348,37 @@ def a_trip(make: Maker) -> tuple[str, Call]:
 KINDS = [a_function, a_function, a_function, a_ufunc, a_reduction, a_method, ours, an_index, a_trip]
 
 
-def call(seed: int, index: int) -> tuple[str, Call]:
-    """Call ``index`` of a seed, and its name."""
+def call(seed: int, index: int) -> tuple[str, str, Call]:
+    """Call ``index`` of a seed: its name, where it is and what it is made for, and the call."""
     make = Maker(np.random.default_rng([seed, index]))
     name, function = make.one(KINDS)(make)
-    return f"{seed} {index}: {name} {make.spec} {make.shape}", function
+    return name, f"{seed} {index}: {name} {make.spec} {make.shape}", function
 
 
-def run(seed: int, calls: range, log: str) -> dict[str, int]:
-    """Make the calls; how many gave a result and how many raised."""
-    counts = {"results": 0, "exceptions": 0}
+def run(seed: int, calls: range, log: str) -> Counter[str]:
+    """Make the calls; how many of each name gave a result."""
+    results: Counter[str] = Counter()
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for index in calls:
         os.pwrite(handle, f"{seed} {index}: to be made".ljust(160).encode(), 0)
-        name, function = call(seed, index)
-        os.pwrite(handle, name.ljust(160).encode(), 0)
+        name, text, function = call(seed, index)
+        os.pwrite(handle, text.ljust(160).encode(), 0)
+        faulthandler.dump_traceback_later(60, exit=True)
         try:
             repr(function())
-            counts["results"] += 1
+            results[name] += 1
         except SystemError as error:
             if "Posit" not in str(error):  # NumPy's loops over objects go on after an error
                 raise
-        except Exception:
-            counts["exceptions"] += 1
+        except Exception:  # refused, which is fine
+            pass
+    faulthandler.cancel_dump_traceback_later()
     os.close(handle)
-    return counts
+    return results
 
 
 if __name__ == "__main__":
     faulthandler.enable()
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
-    print(run(int(sys.argv[1]), range(int(sys.argv[2]), int(sys.argv[3])), sys.argv[4]))
+    print(json.dumps(run(int(sys.argv[1]), range(int(sys.argv[2]), int(sys.argv[3])), sys.argv[4])))

@@ -308,7 +308,7 @@ def test_what_is_no_number(bad: Any) -> None:
         posit.encode(bad, bposit16)
 
 
-@pytest.mark.parametrize("spec", ["bposit16", None, (16, 6, 5), 16])
+@pytest.mark.parametrize("spec", [np.dtype("int16"), None, (16, 6, 5), 16])
 def test_a_spec_is_needed(spec: Any) -> None:
     for call in (
         lambda: posit.encode(1.0, spec), lambda: posit.decode(1, spec),
@@ -317,7 +317,7 @@ def test_a_spec_is_needed(spec: Any) -> None:
         lambda: posit.to_string(1, spec), lambda: posit.from_string("1", spec),
         lambda: posit.convert(1, bposit16, spec), lambda: posit.convert(1, spec, bposit16),
     ):  # fmt: skip
-        with pytest.raises(TypeError, match="PositSpec"):
+        with pytest.raises(TypeError, match="PositSpec|which format"):
             call()
 
 

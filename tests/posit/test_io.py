@@ -21,7 +21,15 @@ import pytest
 
 import posit
 from posit import PositSpec, bposit8, bposit16, bposit32, bposit64, standard
-from posit.io import load, load_safetensors, save, save_safetensors, savez
+from posit.io import (
+    _sum,
+    load,
+    load_safetensors,
+    save,
+    save_safetensors,
+    savez,
+    savez_compressed,
+)
 
 from ..formats import EIGHT, SIXTEEN, TINY, WIDE, corners, mixed
 
@@ -79,9 +87,9 @@ def test_a_plain_reader_finds_the_format_as_a_second_array(tmp_path: Path) -> No
 
 def test_files_of_version_1_stay_readable() -> None:
     head = b"\x93NUMPY\x01\x00v\x00{'descr': '<i2', 'fortran_order': False, 'shape': (2,), }"
-    tail = b"\x93NUMPY\x01\x00v\x00{'descr': '|S32', 'fortran_order': False, 'shape': (), }"
+    tail = b"\x93NUMPY\x01\x00v\x00{'descr': '|S41', 'fortran_order': False, 'shape': (), }"
     data = head.ljust(127) + b"\n\x00\x40\x00\x80" + tail.ljust(127) + b"\n"
-    data += b"bposit 1 <16,6,5> crc32 2c7a90a7"
+    data += b"bposit 1 <16,6,5> crc32 2c7a90a7 aa321fae"
     assert_same(load(io.BytesIO(data)), posit.view([0x4000, -0x8000], bposit16))
 
 
@@ -92,6 +100,28 @@ def test_names_as_numpy_makes_them(tmp_path: Path) -> None:
     savez(tmp_path / "c.npz", file=a, a=a)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npy", "b.npz", "c.npz"]
     assert list(load(tmp_path / "c.npz")) == ["file", "a"]
+
+
+def test_arrays_without_a_name() -> None:
+    a, b = posits(bposit16, 30), np.arange(3)
+    for write in (savez, savez_compressed):
+        out = io.BytesIO()
+        write(out, a, b, c=a[:2])
+        out.seek(0)
+        found = load(out)
+        assert isinstance(found, dict)
+        assert list(found) == ["arr_0", "arr_1", "c"]
+        assert_same(found["arr_0"], a)
+        assert_same(found["arr_1"], b)
+        with pytest.raises(ValueError, match="'arr_0' is the name of an array without one"):
+            write(out, a, arr_0=a)
+
+
+def test_compressed_archives_are_smaller() -> None:
+    a = np.zeros(10_000, posit.dtype(bposit32))
+    sizes = [len(saved(write, a=a)) for write in (savez, savez_compressed)]
+    assert sizes[0] > a.nbytes > 10 * sizes[1]
+    assert_same(load(io.BytesIO(saved(savez_compressed, a=a)))["a"], a)  # type: ignore[call-overload]
 
 
 def test_open_files_take_several_arrays() -> None:
@@ -183,6 +213,26 @@ def test_a_map_checks_all_but_the_checksum(tmp_path: Path) -> None:
         load(path, mmap_mode="r")
     path.write_bytes(good[:128] + b"\x01\x00" + good[130:])
     assert load(path, mmap_mode="r")[0].bits == 1  # type: ignore[index]
+
+
+def test_a_map_of_a_damaged_format_or_shape_is_refused(tmp_path: Path) -> None:
+    """Every bit outside of the elements: refused, or of no consequence."""
+    path, a = tmp_path / "a.npy", posits(PositSpec(13, 6, 5), (3, 2))
+    save(path, a)
+    good = path.read_bytes()
+    refused = 0
+    for i in (*range(128), *range(128 + a.nbytes, len(good))):
+        for bit in range(8):
+            path.write_bytes(good[:i] + bytes([good[i] ^ 1 << bit]) + good[i + 1 :])
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    found = load(path, mmap_mode="r")
+            except ValueError:
+                refused += 1
+            else:
+                assert_same(np.asarray(found), a)
+    assert refused > 8 * 128
 
 
 # ---- bad files
@@ -402,8 +452,10 @@ def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.npy").mkdir()
     with pytest.raises(ValueError, match="no regular file"):
         save(tmp_path / "a.npy", posits(bposit16, 3))
-    with pytest.raises(FileNotFoundError):
-        save(tmp_path / "none" / "a.npy", posits(bposit16, 3))
+    for write in (save, savez, lambda file, a: save_safetensors(file, {"a": a})):
+        with pytest.raises(FileNotFoundError) as caught:
+            write(tmp_path / "none" / "a.npy", posits(bposit16, 3))
+        assert caught.value.filename.startswith(str(tmp_path / "none" / "a.npy"))
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none")
 
@@ -427,7 +479,8 @@ def test_safetensors_in_other_readers(tmp_path: Path) -> None:
     a = posits(bposit16, (2, 3))
     save_safetensors(tmp_path / "a", {"a": a}, {"by": "test"})
     with safe_open(tmp_path / "a", framework="numpy") as plain:
-        assert plain.metadata() == {"by": "test", "posit:a": "16,6,5"}
+        sealed = {"bposit": "1 crc32 5e6cf173"}
+        assert plain.metadata() == {"by": "test", "posit:a": "16,6,5", **sealed}
         assert (plain.get_tensor("a") == posit.bits(a)).all()
 
 
@@ -443,10 +496,13 @@ def test_safetensors_that_are_wrong(tmp_path: Path) -> None:
         ({"posit:a": "16,6"}, "unknown format"),
         ({"posit:a": "99,6,5"}, "3 to 64 bits"),
     ]:
-        save_file({"a": ints}, path, notes)
+        save_file({"a": ints}, path, {**notes, "bposit": _sum({"a": ints}, notes)})
         with pytest.raises(ValueError, match=reason) as caught:
             load_safetensors(path)
         assert str(caught.value).startswith(f"cannot load {path}: ")
+    save_file({"a": ints}, path, {"posit:a": "16,6,5"})
+    with pytest.raises(ValueError, match="no checksum 'bposit'"):
+        load_safetensors(path)
     save_safetensors(path, {"a": posits(bposit16, 9)})
     good = path.read_bytes()
     for size in range(0, len(good), 3):
@@ -457,6 +513,34 @@ def test_safetensors_that_are_wrong(tmp_path: Path) -> None:
         load_safetensors(tmp_path / "none")
     with pytest.raises(TypeError, match="b: safetensors cannot hold an array of object"):
         save_safetensors(path, {"b": np.array([None])})
+    with pytest.raises(TypeError, match="a path and a dict of arrays by name, got str"):
+        save_safetensors({"a": ints}, "a")  # type: ignore[arg-type]
+    for key in ("bposit", "posit:a"):
+        with pytest.raises(ValueError, match=f"metadata: '{key}' is taken"):
+            save_safetensors(path, {"a": ints}, {key: "x"})
+
+
+def test_every_flipped_bit_of_safetensors_is_refused_or_harmless(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    arrays = {"a": posits(bposit16, (2, 3)), "plain": np.arange(2.0)}
+    save_safetensors(path, arrays, {"by": "test"})
+    good = path.read_bytes()
+    refused = 0
+    for i in range(len(good)):
+        for bit in range(8):
+            path.write_bytes(good[:i] + bytes([good[i] ^ 1 << bit]) + good[i + 1 :])
+            try:
+                found = load_safetensors(path)
+            except ValueError:
+                refused += 1
+                continue
+            assert sorted(found) == sorted(arrays), (i, bit)
+            for name, array in arrays.items():
+                assert_same(found[name], array)
+    assert refused > 7 * len(good)
+    plain = {"x": np.arange(3)}
+    save_safetensors(path, plain)
+    assert_same(load_safetensors(path)["x"], plain["x"])
 
 
 # ---- NumPy's own

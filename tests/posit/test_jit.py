@@ -318,8 +318,41 @@ def test_namespaces_are_one_and_frozen() -> None:
         p.one = 3
     with pytest.raises(AttributeError, match="frozen"):
         del p.one
-    with pytest.raises(TypeError, match="PositSpec"):
-        posit.jit.ops("bposit16")  # type: ignore[arg-type]
+    assert p is posit.jit.ops("bposit16") is posit.jit.ops(posit.dtype(bposit16))
+    convert = posit.jit.convert(bposit16, bposit32)
+    assert convert is posit.jit.convert("bposit16", posit.dtype(bposit32))
+    with pytest.raises(TypeError, match="expected a format: a PositSpec"):
+        posit.jit.ops(16)  # type: ignore[arg-type]
+
+
+def test_docstrings() -> None:
+    p = posit.jit.ops(bposit16)
+    found = [f for space in (p, p.quire()) for f in vars(space).values() if callable(f)]
+    assert len(found) >= 25
+    for f in (*found, posit.jit.convert(bposit16, bposit32)):
+        assert f.__doc__, f
+
+
+def test_posit_arrays_go_in_and_come_out() -> None:
+    """By their patterns; what a ufunc of Numba returns is int64, which posit.view takes."""
+    p = posit.jit.ops(bposit16)
+
+    @vectorize
+    def squared(a: Any) -> Any:
+        return p.mul(a, a)
+
+    @njit
+    def double(x: Any) -> None:
+        for i in range(x.size):
+            x[i] = p.add(x[i], x[i])
+
+    a = np.array([1.5, -3, 0.25], posit.dtype(bposit16))
+    made = squared(posit.bits(a))
+    assert made.dtype == np.int64
+    np.testing.assert_array_equal(posit.view(made, bposit16), a * a)
+    want = a + a
+    double(posit.bits(a))
+    np.testing.assert_array_equal(a, want)
 
 
 def test_cached_code_knows_its_source() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 import pytest
 
 import posit
+
+from .dtype_arrays import SPECS, layouts
 
 Array = npt.NDArray[Any]
 Sum = Callable[[Array], Any]
@@ -115,3 +118,28 @@ def test_median_and_nar() -> None:
     a = np.array([3, np.nan, -1], dtype=posit.dtype(posit.bposit16))
     assert posit.median(a).is_nar
     assert np.median(a) == -1
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_running_sums_go_on_where_float64_ends(spec: posit.PositSpec) -> None:
+    """Exact in float64 at first, then not, at places within a block and at its edges."""
+    near = np.random.default_rng(3).standard_normal(1100).astype(posit.dtype(spec))
+    for at in (0, 1, 511, 512, 513, 1024, 1099, None):
+        a = near.copy()
+        if at is not None:
+            a[at] = posit.Posit.from_bits(spec.maxpos_pattern - 1, spec)
+            a[at + 1 : at + 2] = posit.Posit.from_bits(1, spec)
+            a[at + 2 : at + 3] = posit.Posit.from_bits(-(spec.maxpos_pattern - 1), spec)
+        total, want = Fraction(0), []
+        for x in a:
+            total += x.as_fraction()
+            want.append(posit.reference.encode(total, spec))
+        for what, x in layouts(a):
+            assert posit.bits(np.cumsum(x)).tolist() == want, (at, what)
+            if x.flags.writeable:
+                np.cumsum(x, out=x)
+                assert posit.bits(x).tolist() == want, (at, what)
+    a[700] = posit.NaR
+    found = np.cumsum(a)
+    assert posit.bits(found[:700]).tolist() == want[:700]
+    assert np.isnan(found[700:]).all()

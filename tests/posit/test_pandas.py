@@ -146,7 +146,7 @@ class TestPandasSuite(base.ExtensionTests):  # type: ignore[misc, unused-ignore]
     test_size = test_len
 
     def _supports_reduction(self, ser: Any, op_name: str) -> bool:
-        return op_name not in ("sem", "kurt", "skew")
+        return True
 
     def _supports_accumulation(self, ser: Any, op_name: str) -> bool:
         return True
@@ -155,15 +155,19 @@ class TestPandasSuite(base.ExtensionTests):  # type: ignore[misc, unused-ignore]
         """Beside float64 for the reductions that round once; a product rounds every time."""
         if op_name == "prod":
             assert ser.prod(skipna=skipna) == np.prod(ser.to_numpy())
-        else:
+        elif op_name == "count":
             super().check_reduce(ser, op_name, skipna)
+        else:
+            found, wide = (getattr(x, op_name)(skipna=skipna) for x in (ser, ser.astype(float)))
+            assert found == posit.Posit(wide, bposit32)
 
     def check_accumulate(self, ser: Any, op_name: str, skipna: bool) -> None:
+        found, floats = (getattr(x, op_name)(skipna=skipna) for x in (ser, ser.astype(float)))
         if op_name == "cumprod":
-            found = ser.cumprod(skipna=skipna).to_numpy()
-            assert (found == np.multiply.accumulate(ser.to_numpy())).all()
+            want = np.multiply.accumulate(ser.to_numpy())
         else:
-            super().check_accumulate(ser, op_name, skipna)
+            want = floats.to_numpy().astype(posit.dtype(bposit32))
+        np.testing.assert_array_equal(found.array.bits, posit.bits(want))
 
 
 # ---- dtypes
@@ -359,9 +363,6 @@ def test_reductions_of_nothing() -> None:
         assert s.sum(min_count=1) is posit.NaR
     assert pd.Series([1, None], dtype="posit[16,6,5]").sum(min_count=2) is posit.NaR
     assert pd.Series([1], dtype="posit[16,6,5]").var() is posit.NaR
-    for how in ("sem", "skew", "kurt"):
-        with pytest.raises(TypeError, match="does not support"):
-            getattr(empty, how)()
 
 
 def test_running_totals_skip_what_is_missing() -> None:
@@ -413,8 +414,96 @@ def test_groups_in_other_ways() -> None:
     assert groups.transform("sum").tolist()[:3] == [3, 3, 3]
     assert groups.agg(["min", "max", "count"]).loc["a"].tolist() == [s[2], s[0], 3]
     assert pd.Series([1, 2, 3, 4, 5]).groupby(s).sum().tolist() == [3, 5, 2, 1]
-    with pytest.raises(TypeError, match="skew"):
-        groups.skew()
+    with pytest.raises(TypeError, match="rank"):
+        groups.rank()
+
+
+@pytest.mark.parametrize("how", ["sem", "skew", "kurt"])
+def test_moments_are_rounded_once(how: str) -> None:
+    """Beside the same of wide floats, which are rounded often but have bits to spare."""
+    a = made(np.random.default_rng(5).normal(size=300), bposit16)
+    s = pd.Series(a)
+    key = np.random.default_rng(3).integers(0, 4, 300)
+    assert getattr(s, how)() == posit.Posit(getattr(s.astype(float), how)(), bposit16)
+    found = getattr(s.groupby(key), how)()
+    assert found.dtype == "posit[16,6,5]"
+    for k, value in found.items():
+        assert value == posit.Posit(getattr(s.astype(float)[key == k], how)(), bposit16)
+    assert getattr(pd.concat([s, pd.Series([None], dtype=s.dtype)]), how)() == getattr(s, how)()
+    assert getattr(pd.Series(made([1, None])), how)(skipna=False) is posit.NaR
+
+
+def test_moments_where_floats_cancel() -> None:
+    """Deviations from a huge mean, as whole numbers."""
+    big = Fraction(2) ** 40
+    s = pd.Series(posit.view([posit.from_fraction(big + d, bposit64) for d in (0, 1, 5)], bposit64))
+    s = s.astype("posit[64,6,5]")
+    near = pd.Series([0.0, 1.0, 5.0])
+    assert float(s.sem()) == pytest.approx(near.sem(), rel=1e-12)
+    assert float(s.skew()) == pytest.approx(near.skew(), rel=1e-12)
+    exact = posit.Posit(Fraction(7, 3), bposit64)  # Σ (x - 2)² = 14, over 2·3
+    assert s.sem() == posit.Posit(posit.view(posit.sqrt(exact.bits, bposit64), bposit64)[()])
+
+
+@pytest.mark.parametrize(
+    ("how", "values", "want"),
+    [
+        ("sem", [1], None), ("sem", [1, 2], 0.5), ("skew", [1, 2], None), ("skew", [2, 2, 2], 0),
+        ("skew", [1, 2, 3], 0), ("kurt", [1, 2, 3], None), ("kurt", [2] * 4, 0), ("sem", [], None),
+        ("kurt", [1, 2, 3, 4], -1.2),
+    ],
+)  # fmt: skip
+def test_moments_of_few(how: str, values: list[float], want: float | None) -> None:
+    found = getattr(pd.Series(values, dtype="posit[16,6,5]"), how)()
+    assert found is posit.NaR if want is None else found == posit.Posit(want, bposit16)
+
+
+def test_places_in_groups() -> None:
+    s = pd.Series([3, 1e9, None, 1, -2, 1e9], dtype="posit[16,6,5]", index=list("uvwxyz"))
+    groups = s.groupby([0, 0, 0, 1, 1, 0])
+    assert groups.idxmax().tolist() == ["v", "x"]
+    assert groups.idxmin().tolist() == ["u", "y"]
+    frame = pd.DataFrame({"k": [0, 0, 0, 1, 1, 0], "s": s, "t": -s})
+    assert frame.groupby("k").idxmax().to_dict("list") == {"s": ["v", "x"], "t": ["u", "y"]}
+    with pytest.raises(ValueError, match="NA value"):
+        groups.idxmax(skipna=False)
+    with pytest.raises(ValueError, match="all NA"):
+        s.groupby([0, 0, 1, 0, 0, 0]).idxmin()
+
+
+def test_isin() -> None:
+    s = pd.Series([1.5, 0.1, None, -3], dtype="posit[16,6,5]")
+    posits = [posit.Posit(1.5, bposit32), posit.Posit("0.1", bposit32), posit.Posit(-3, bposit16)]
+    for values, want in [
+        (s[:2], [1, 1, 0, 0]), (s.array, [1, 1, 1, 1]), (pd.Index(s), [1, 1, 1, 1]),
+        (posits, [1, 0, 0, 1]),  # 0.1 has another value in 32 bits
+        (s.astype("posit[32,6,5]"), [1, 1, 1, 1]), ([s[1]], [0, 1, 0, 0]), (s.to_numpy(), [1] * 4),
+        ([np.nan], [0, 0, 1, 0]), ([None], [0, 0, 1, 0]), ([pd.NA], [0, 0, 1, 0]),
+        ([posit.NaR], [0, 0, 1, 0]), (np.array([np.nan]), [0, 0, 1, 0]), ([np.inf], [0] * 4),
+        (np.array([-np.inf, 1.5]), [1, 0, 0, 0]), ([0.1, 1.5], [1, 1, 0, 0]), ([], [0] * 4),
+        ([Fraction(3, 2), "1.5"], [1, 0, 0, 0]), (np.array([-3, 7]), [0, 0, 0, 1]),
+        (pd.Series([-3, None], dtype="Int64"), [0, 0, 1, 1]), (["a", 1j, True], [0] * 4),
+        ({-3, 1.5}, [1, 0, 0, 1]),
+    ]:  # fmt: skip
+        got = s.isin(values)
+        assert got.dtype == bool
+        assert got.tolist() == [bool(x) for x in want], values
+    assert not pd.Series([], dtype="posit[16,6,5]").isin([1]).any()
+
+
+def test_arrays_of_numpy_keep_their_dtype_unless_told() -> None:
+    """pandas has no hook for them; docs/numpy.md says what to write."""
+    a = posit.view([0x4000, 0x4100], bposit16)
+    assert not isinstance(pd.Series(a).dtype, PositDtype)
+    for s in (
+        pd.Series(a, dtype="posit[16,6,5]"), pd.Series(a).astype("posit[16,6,5]"),
+        pd.Series(PositArray(a)), pd.DataFrame({"x": a}).astype("posit[16,6,5]").x,
+    ):  # fmt: skip
+        assert s.dtype == "posit[16,6,5]"
+        assert s.sum() == 3
+    wide = pd.Series(a, dtype="posit[16,6,5]").astype(posit.dtype(bposit32))
+    assert wide.dtype == "posit[32,6,5]"
+    assert wide.tolist() == [1, 2]
 
 
 # ---- to and from other things
@@ -439,6 +528,16 @@ def test_casts() -> None:
     for kind in (int, bool):
         with pytest.raises(ValueError, match="cannot convert NaR"):
             pd.Series([None], dtype="posit[16,6,5]").astype(kind)
+    for kind, values in (("Float64", [1.5, -2.0, pd.NA]), ("Float32", [1.5, -2.0, pd.NA]),
+                         ("boolean", [True, True, pd.NA])):  # fmt: skip
+        found = pd.Series([1.5, -2, None], dtype="posit[16,6,5]").astype(kind)
+        assert found.dtype == kind
+        assert found.tolist() == values
+    found = pd.Series([3, None, -7], dtype="posit[16,6,5]").astype("Int32")
+    assert found.dtype == "Int32"
+    assert found.tolist() == [3, pd.NA, -7]
+    with pytest.raises(TypeError, match="cannot convert to Int64: some are no integers"):
+        s.astype("Int64")
 
 
 def test_tables() -> None:

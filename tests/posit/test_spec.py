@@ -119,8 +119,15 @@ def test_what_does_not_parse(text: str) -> None:
 
 @pytest.mark.parametrize("thing", [16, None, b"bposit16", (16, 6, 5)])
 def test_only_text_parses(thing: Any) -> None:
-    with pytest.raises(TypeError, match="string"):
+    with pytest.raises(TypeError, match=r"expected a format.*got (int|NoneType|bytes|tuple)"):
         PositSpec.parse(thing)
+
+
+def test_dtypes_parse() -> None:
+    for spec in (bposit16, PositSpec(13, 6, 5)):
+        assert PositSpec.parse(posit.dtype(spec)) == spec
+    with pytest.raises(TypeError, match="got float64"):
+        PositSpec.parse(np.dtype(float))
 
 
 def test_an_unknown_name_is_told_what_is_possible() -> None:
