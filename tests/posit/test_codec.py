@@ -317,7 +317,7 @@ def test_a_spec_is_needed(spec: Any) -> None:
         lambda: posit.to_string(1, spec), lambda: posit.from_string("1", spec),
         lambda: posit.convert(1, bposit16, spec), lambda: posit.convert(1, spec, bposit16),
     ):  # fmt: skip
-        with pytest.raises(TypeError, match="PositSpec|which format"):
+        with pytest.raises(TypeError, match=r"PositSpec|which format"):
             call()
 
 
