@@ -44,7 +44,7 @@ def intervals(spec: PositSpec) -> Iterator[Record]:
 
 
 def _bits(x: float) -> int:
-    return _NAN if x != x else int(np.float64(x).view(np.int64))
+    return _NAN if np.isnan(x) else int(np.float64(x).view(np.int64))
 
 
 def windows(spec: PositSpec) -> Iterator[Record]:
@@ -52,25 +52,26 @@ def windows(spec: PositSpec) -> Iterator[Record]:
     rng = np.random.default_rng([4, spec.n, spec.rs, spec.es])
     top = spec.maxpos_pattern
     for n, by, narrow in (
-        (0, 1, False), (3, spec.one, False), (4, -1, True), (520, -top, False), (1030, 3, True),
-        (6, spec.nar, False), (515, 1 - spec.one, True), (5, 0, False),
+        (0, 1, False), (3, spec.one, False), (4, -1, True), (513, -top, False), (520, 3, True),
+        (6, spec.nar, False), (9, 1 - spec.one, True), (5, 0, False),
     ):  # fmt: skip
-        p, q = mixed(spec, (2, n), rng)
+        pq = mixed(spec, (2, n), rng)
+        p = pq[0]
         if narrow:  # a block near 1 and then, maybe, one far away
             p[:512] = posit.encode(rng.uniform(1, 2, p[:512].size), spec)
         x = rng.integers(-(1 << 51), 1 << 51, n, endpoint=True).astype(np.float64)
         x[:2] = [1 << 51, -(1 << 51)][:n]
-        yield _window(spec, p, q, by, x, narrow, int(rng.integers(-70, 70)))
-    zeros = np.zeros(3, spec.storage)
-    yield _window(spec, zeros, zeros, top, np.zeros(3), True, 0)
+        yield _window(spec, pq, by, x, narrow=narrow, at=int(rng.integers(-70, 70)))
+    zeros = np.zeros((2, 3), spec.storage)
+    yield _window(spec, zeros, top, np.zeros(3), narrow=True, at=0)
     beyond = Layout.exact(spec).lsb + Layout.exact(spec).width - 3
-    yield _window(spec, zeros, zeros, top, np.array([3.0, 4.0, -5.0]), True, beyond)
+    yield _window(spec, zeros, top, np.array([3.0, 4.0, -5.0]), narrow=True, at=beyond)
 
 
 def _window(
-    spec: PositSpec, p: Bits, q: Bits, by: int, x: npt.NDArray[np.float64], narrow: bool, at: int
+    spec: PositSpec, pq: Bits, by: int, x: npt.NDArray[np.float64], *, narrow: bool, at: int
 ) -> Record:
-    n = p.size
+    (p, q), n = pq, pq.shape[1]
     (a, low_a, nar_a), (b, low_b, nar_b) = whole(p, spec), whole(q, spec)
     factor, low_f, _ = whole(np.array([by], spec.storage), spec)
     if not (a.any() or b.any() or x.any()):

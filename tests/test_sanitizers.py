@@ -1,8 +1,8 @@
 """The C core under AddressSanitizer and UBSan, and without warnings, in a small C driver.
 
 The driver (core_driver.c, core_sums.c) runs every exported function in every kind of memory on the
-cases written here and in core_sums.py. What it expects is what the core without sanitizers says, which the rest of the suite
-holds against the definition.
+cases written here and in core_sums.py. What it expects is what the core without sanitizers says,
+which the rest of the suite holds against the definition.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(not COMPILERS, reason="NO C COMPILER: the core did not run under sanitizers")
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_core_under_sanitizers(compiler: str, cases: Path, tmp_path: Path) -> None:
-    options = [*WARNINGS, *SANITIZE, "-O1", "-g", "-ffp-contract=off", "-DBP_ONE_TARGET"]
+    options = [*WARNINGS, *SANITIZE, "-O1", "-g1", "-ffp-contract=off", "-DBP_ONE_TARGET"]
     compiling = [
         subprocess.Popen(
             [compiler, *options, f"-I{SOURCE}", "-c", source, "-o", str(tmp_path / f"{i}.o")],
