@@ -1,0 +1,11 @@
+"""Posits in PyTorch: three doors, from lightest to strictest.
+
+1. ``convert_(model, "bposit16")`` rounds what a model computes to posits, products exact.
+2. ``tensor(data, spec=bposit16)`` makes tensors whose elements are posits.
+3. ``ops`` has the functions that both are made of: float tensors in, posit values out, each rounded
+   once, with reverse- and forward-mode derivatives.
+"""
+
+from . import ops
+
+__all__ = ["ops"]
