@@ -1,8 +1,8 @@
 """The matrix product by certified rounding: one float64 product, and a proof for each element.
 
-The exact sum and its float64 estimate differ by at most a bound derived in docs/quire.md, "A product
-that proves itself". Rounding to posits is monotone; where both ends of the interval round to one
-pattern, that pattern is the quire's.
+The exact sum and its float64 estimate differ by at most a bound derived in docs/quire.md, "A
+product that proves itself". Rounding to posits is monotone; where both ends of the interval round
+to one pattern, that pattern is the quire's.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Product:
     threads : int
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         a: Patterns,
         b: Patterns,
@@ -115,7 +115,9 @@ class Product:
 
         run(work, zip((strips * _STRIP).tolist(), starts, ends, strict=True), self.threads)
 
-    def _round(self, row: Doubles, col: Doubles | None, magnitude: Doubles | None) -> Any:
+    def _round(
+        self, row: Doubles, col: Doubles | None, magnitude: Doubles | None
+    ) -> npt.NDArray[np.int64]:
         rows, cols = self.out.shape
         height = max(1, min(-(-rows // self.threads), -(-_PIECE // cols)))
         starts = range(0, rows, height)
@@ -138,16 +140,16 @@ class Product:
     def _struct(
         self, i: int, count: int, row: Doubles | None, col: Doubles | None, magnitude: Any
     ) -> Any:
-        def at(x: Any) -> Any:
-            return ffi.NULL if x is None else ffi.cast("double *", x.ctypes.data)
+        def at(x: Any, first: int = 0) -> Any:
+            return ffi.NULL if x is None else ffi.cast("double *", x[first:].ctypes.data)
 
-        add = self.add
+        add = ffi.NULL if self.add is None else pointer(self.add[i:])
+        steps = (0, 0) if self.add is None else self.add.strides
         return ffi.new(
             "bp_product *",
             (
-                count, self.out.shape[1], at(self.estimate[i:]), at(None if row is None else row[i:]),
-                at(col), at(None if magnitude is None else magnitude[i:]),
-                ffi.NULL if add is None else pointer(add[i:]), *(add.strides if add is not None else (0, 0)),
+                count, self.out.shape[1], at(self.estimate, i), at(row, i), at(col),
+                at(magnitude, i), add, *steps,
             ),
         )  # fmt: skip
 

@@ -29,8 +29,9 @@ class Accumulators:
 
     Adding in any order, in any split, and merging parts give the same sums, bits and bytes. A sum
     is an integer in 64-bit digits of 32 bits each, the rest being room for carries; all sums share
-    one *window* of digits, which grows to what has been added. Memory: ``8·planes + 1`` bytes a sum.
-    A plane is 32 binary places: numbers of one magnitude need two or three, all of bposit16 needs 26.
+    one *window* of digits, which grows to what has been added. Memory: ``8·planes + 1`` bytes a
+    sum. A plane is 32 binary places: numbers of one magnitude need two or three, all of bposit16
+    needs 26.
 
     One object is for one thread at a time; give each thread its own and merge them.
 
@@ -96,22 +97,22 @@ class Accumulators:
         line = x.reshape(-1)
         self._allow(1)
         step = max(_PIECE, -(-line.size // check_threads(threads)))
-        left: dict[int, int] = dict.fromkeys(range(0, line.size, step), 0)
-        while left:
-            needs: list[tuple[int, int]] = []
+        left = dict.fromkeys(range(0, line.size, step), 0)
+        needs: list[tuple[int, int]] = []
 
-            def work(start: int) -> None:
-                at, part = start + left[start], line[start : start + step]
-                done, need = self._add_row(at, 1, part[left[start] :], self._spec.one)
-                left[start] += done
-                if need is not None:
-                    needs.append(need)
+        def work(start: int) -> None:
+            at, part = start + left[start], line[start : start + step]
+            done, need = self._add_row(at, 1, part[left[start] :], self._spec.one)
+            left[start] += done
+            if need is not None:
+                needs.append(need)
 
+        while True:
             run(work, list(left), check_threads(threads))
             if not needs:
                 return self
             self._widen(min(low for low, _ in needs), max(high for _, high in needs))
-        return self
+            needs.clear()
 
     def add_products(self, a: npt.ArrayLike, b: npt.ArrayLike, *, threads: int | None = 1) -> Self:
         """Add the matrix product a·b: a (M, K), b (K, N), ``shape`` (M, N).

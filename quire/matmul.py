@@ -1,7 +1,8 @@
-"""matmul: every element of the product is the exact sum, rounded once, at about the cost of a BLAS.
+"""matmul: each element of the product is the exact sum, rounded once, at about a BLAS's cost.
 
-Three routes lead to the same bits, and an element takes the first that decides it: a float64 product
-with a proven bound (certified.py), slices whose float64 products are exact (products.py), a quire.
+Three routes lead to the same bits, and an element takes the first that decides it: a float64
+product with a proven bound (certified.py), slices whose float64 products are exact (products.py),
+a quire.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def _preload(
     return term[..., np.newaxis, :] if left else term
 
 
-def _exact(
+def _exact(  # noqa: PLR0917
     x: Patterns,
     y: Patterns,
     add: Patterns | None,
@@ -156,7 +157,7 @@ def _tiny(
     return np.asarray(dot(lines, columns, spec, threads=1), spec.storage).reshape(shape)
 
 
-def _one(
+def _one(  # noqa: PLR0917
     x: Patterns,
     y: Patterns,
     add: Patterns | None,
@@ -206,10 +207,10 @@ def _helps(product: Product, undecided: npt.NDArray[np.int64]) -> bool:
         middle = middle + posit.decode(product.add[i, j], product.spec)
     error = product.factor * magnitude + np.abs(middle) * 2.0**-51
     low, high = (posit.encode(x, product.spec) for x in (middle - error, middle + error))
-    return 2 * np.count_nonzero(low == high) >= few.size
+    return bool(2 * np.count_nonzero(low == high) >= few.size)
 
 
-def _by_slices(
+def _by_slices(  # noqa: PLR0917
     x: Patterns,
     y: Patterns,
     add: Patterns | None,
@@ -229,7 +230,7 @@ def _by_slices(
         out[band] = sums.round(threads=threads)
 
 
-def _dropping(
+def _dropping(  # noqa: PLR0917
     x: Patterns,
     y: Patterns,
     shape: tuple[int, ...],

@@ -62,7 +62,7 @@ class Plan:
 def add_products(
     sums: Accumulators, a: Patterns, b: Patterns, threads: int, how: Plan | None = None
 ) -> None:
-    """``sums`` += a·b, in runs of at most 1024 terms; ``how`` is the plan of the first, if known."""
+    """``sums`` += a·b, in runs of at most 1024 terms; ``how``: the plan of the first, if known."""
     spec = sums.spec
     rows, inner = a.shape
     cols = b.shape[1]
@@ -190,7 +190,7 @@ def _by_quires(sums: Accumulators, a: Patterns, b: Patterns, threads: int) -> No
     run(work, range(rows), threads)
 
 
-def _by_slices(
+def _by_slices(  # noqa: PLR0917
     sums: Accumulators, a: Patterns, b: Patterns, left: Cut, right: Cut, threads: int
 ) -> None:
     made: dict[int, Any] = {}
