@@ -89,9 +89,9 @@ void bp_quire_dot(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t
 /* ---- window.c: many exact sums at once, in planes of 32-bit digits.
  *
  * sum i = (digit[i] + digit[count + i]*2^32 + ... ) * 2^low over `planes` planes, low a multiple of
- * 32. Digits are signed 64-bit words: 2^30 additions, each below 2^32 in a digit, leave them correct;
- * then bp_window_carry is due. Terms lie inside the window: their lowest bit at or above 2^low, their
- * highest below 2^(low + 32*planes). nar[i] != 0 marks a NaR.
+ * 32. Digits are signed 64-bit words: 2^30 additions, each below 2^32 in a digit, leave them
+ * correct; then bp_window_carry is due. Terms lie inside the window: their lowest bit at or above
+ * 2^low, their highest below 2^(low + 32*planes). nar[i] != 0 marks a NaR.
  */
 typedef struct {
     size_t count;

@@ -36,8 +36,8 @@ BP_INLINE void bp_add_terms(bp_window w, size_t first, size_t step, size_t count
     }
 }
 
-/* The same for |sig| < 2^31 and up to four planes, all at once: plane at / 32 takes the low 32 bits of
- * |sig| * 2^(at mod 32), and the next one the rest. */
+/* The same for |sig| < 2^31 and up to four planes, all at once: plane at / 32 takes the low 32 bits
+ * of |sig| * 2^(at mod 32), and the next one the rest. */
 BP_INLINE void bp_add_short(bp_window w, size_t first, size_t count, const int64_t *sig,
                             const int32_t *at, int32_t first_plane, const int planes) {
     int64_t *to = w.digit + (size_t)first_plane * w.count + first;
@@ -118,7 +118,8 @@ BP_INLINE size_t bp_add_array(const bp_spec s, bp_window w, size_t first, size_t
         bp_read(s, n, bits, &x);
         if (x.nar | (by == bp_nar(s)))
             for (size_t k = 0; k < n; k++)
-                w.nar[start + k * step] |= (by == bp_nar(s)) | (bp_load(bits, k, size) == bp_nar(s));
+                w.nar[start + k * step] |=
+                    (by == bp_nar(s)) | (bp_load(bits, k, size) == bp_nar(s));
         if (factor.integer == 0) continue;
         if (x.low > x.high) continue; /* all zero */
         const int32_t shift = factor.scale - w.low, low = x.low + shift, high = x.high + shift;
