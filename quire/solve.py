@@ -114,7 +114,7 @@ def _inverse(a: Patterns, spec: PositSpec) -> tuple[Doubles, float]:
     return inverse, error if np.isfinite(error) else np.inf
 
 
-def _refine(
+def _refine(  # noqa: PLR0917
     a: Patterns, b: Patterns, inverse: Doubles, error: float, spec: PositSpec, work: PositSpec
 ) -> tuple[Patterns, npt.NDArray[np.bool_], int]:
     """Add corrections until all elements are decided, or the bound stops shrinking."""
