@@ -115,6 +115,8 @@ int64_t bp_window_carry(bp_window w);
 /* out[i] = sum[first + i] rounded once; NaR where it exceeds the layout. */
 void bp_window_round(bp_spec s, bp_layout l, bp_window w, size_t first, size_t count, void *out);
 
+/* All bits of all elements lie in 2^span[0] ... 2^span[1]; 0 if all are zero or NaR. */
+int bp_span(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t *span);
 /* Counts p's elements by the exponents of their highest and lowest bits: highest[e - from]++ and
  * lowest[e - from]++ for from <= e < to. Zeros and NaR are not counted. */
 void bp_extent(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t from, int64_t *highest,

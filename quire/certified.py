@@ -7,7 +7,6 @@ to one pattern, that pattern is the quire's.
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from posit import PositSpec
 
 from ._core import Patterns, core_spec, ffi, is_transpose, lib, pointer
+from ._memory import scratch
 from ._threads import run
 
 __all__ = ["Product", "bound_factor", "can_certify"]
@@ -25,8 +25,6 @@ Doubles = npt.NDArray[np.float64]
 _UNIT = 2.0**-53
 _PIECE = 1 << 15  # elements: the least cast or rounding worth a thread
 _STRIP = 32  # columns
-_KEPT = 1 << 23  # float64 numbers
-_memory = threading.local()
 
 
 def can_certify(spec: PositSpec) -> bool:
@@ -68,7 +66,7 @@ class Product:
         self.spec, self.add, self.out, self.threads = spec, add, out, threads
         self.patterns = a, b
         self.factor = bound_factor(a.shape[1])
-        room = _scratch(a.size + b.size + out.size)
+        room = scratch("product", a.size + b.size + out.size)
         self.left = doubles(a, spec, threads, room[: a.size])
         # One array for both lets the BLAS see a Gram matrix, which it can halve.
         gram = is_transpose(a, b)
@@ -78,9 +76,14 @@ class Product:
 
     def by_norms(self) -> npt.NDArray[np.int64]:
         """Round where |error| ≤ g·‖a_i‖·‖b_j‖ decides; returns the other elements' indices."""
-        row = np.sqrt(np.einsum("ik,ik->i", self.left, self.left)) * self.factor
-        col = np.sqrt(np.einsum("kj,kj->j", self.right, self.right))
-        return self._round(row, col, None)
+        norms: dict[int, Doubles] = {}
+
+        def work(i: int) -> None:
+            x = (self.left, self.right)[i]
+            norms[i] = np.sqrt(np.einsum(("ik,ik->i", "kj,kj->j")[i], x, x))
+
+        run(work, range(2), self.threads if self.left.size > _PIECE else 1)
+        return self._round(norms[0] * self.factor, norms[1], None)
 
     def by_magnitudes(self) -> npt.NDArray[np.int64]:
         """The same with g·(|A||B|)_ij: a second float64 product, and never a weaker bound."""
@@ -119,7 +122,7 @@ class Product:
         self, row: Doubles, col: Doubles | None, magnitude: Doubles | None
     ) -> npt.NDArray[np.int64]:
         rows, cols = self.out.shape
-        height = max(1, min(-(-rows // self.threads), -(-_PIECE // cols)))
+        height = max(-(-rows // (2 * self.threads)), -(-_PIECE // cols))
         starts = range(0, rows, height)
         found: dict[int, npt.NDArray[np.int64]] = {}
 
@@ -160,7 +163,7 @@ def doubles(bits: Patterns, spec: PositSpec, threads: int, room: Doubles) -> Dou
         return doubles(bits.T, spec, threads, room).T
     out = room.reshape(bits.shape)
     rows, cols = bits.shape
-    height = max(1, min(-(-rows // threads), -(-_PIECE // max(1, cols))))
+    height = max(-(-rows // (2 * threads)), -(-_PIECE // max(1, cols)))
 
     def work(i: int) -> None:
         part, to = bits[i : i + height], out[i : i + height]
@@ -172,14 +175,3 @@ def doubles(bits: Patterns, spec: PositSpec, threads: int, room: Doubles) -> Dou
 
     run(work, range(0, rows, height), threads)
     return out
-
-
-def _scratch(size: int) -> Doubles:
-    """Uninitialised memory until this thread asks again. Up to 64 MiB are kept: fresh pages cost as
-    much as a quarter of a 512³ product."""
-    if size > _KEPT:
-        return np.empty(size)
-    kept: Doubles | None = getattr(_memory, "kept", None)
-    if kept is None or kept.size < size:
-        kept = _memory.kept = np.empty(size)
-    return kept[:size]

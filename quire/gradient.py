@@ -15,10 +15,11 @@ from posit import PositSpec
 
 from . import _serial
 from ._core import Patterns, core_layout, core_spec, ffi, lib, patterns, pointer
+from ._memory import scratch
 from ._threads import check_threads, run
 from .layout import Layout
 
-__all__ = ["Accumulators"]
+__all__ = ["Accumulators", "Passing"]
 
 _CARRY_DUE = 1 << 30  # additions, each below 2^32 in a 64-bit digit
 _PIECE = 1 << 15  # sums: the least work worth a thread
@@ -286,10 +287,13 @@ class Accumulators:
             return
         if top > self._layout.lsb + self._layout.width + 64:
             raise OverflowError(f"sums beyond 2^{top - 32} do not fit the window of {self._spec}")
-        wide = np.zeros(((top - bottom) // 32, self._nar.size), np.int64)
+        wide = self._zeros((top - bottom) // 32)
         at = (self._low - bottom) // 32
         wide[at : at + len(self._digits)] = self._digits
         self._low, self._digits = bottom, wide
+
+    def _zeros(self, planes: int) -> npt.NDArray[np.int64]:
+        return np.zeros((planes, self._nar.size), np.int64)
 
     def _add_row(
         self, first: int, step: int, values: Patterns, by: int
@@ -321,3 +325,16 @@ class Accumulators:
 def _is_sign(top: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> bool:
     """Whether the topmost digits only repeat the sign bits of those below."""
     return bool(np.array_equal(top, -(below >> 31)))
+
+
+class Passing(Accumulators):
+    """Sums that are rounded before this thread makes others: their digits reuse memory."""
+
+    __slots__ = ("_turn",)
+
+    def _zeros(self, planes: int) -> npt.NDArray[np.int64]:
+        self._turn = not getattr(self, "_turn", False)  # a wider window copies from the other one
+        size = planes * self._nar.size
+        digits = scratch(f"digits{self._turn}", size).view(np.int64).reshape(planes, -1)
+        digits[:] = 0
+        return digits

@@ -22,7 +22,7 @@ from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, res
 from ._threads import check_threads, run
 from .certified import Product, can_certify
 from .dot import dot
-from .gradient import Accumulators
+from .gradient import Passing
 from .layout import Layout
 
 __all__ = ["fill_product", "matmul"]
@@ -223,7 +223,7 @@ def _by_slices(  # noqa: PLR0917
     height = max(1, _BAND // out.shape[1])
     for i in range(0, len(out), height):
         band = slice(i, i + height)
-        sums = Accumulators(out[band].shape, spec)
+        sums = Passing(out[band].shape, spec)
         products.add_products(sums, x[band], y, threads, how if height >= len(out) else None)
         if add is not None:
             sums.add(add[band], threads=threads)

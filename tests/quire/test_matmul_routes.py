@@ -154,8 +154,14 @@ def test_the_plan_is_a_plan() -> None:
     assert made.high >= 2 + 9
     assert made.left.bits * made.left.parts >= 9
     assert made.left.outside == 0
-    a[5, 5] = 1  # far away: outside the slices, by itself
-    assert products.plan(a, b, bposit16, 1).left.outside == 1  # type: ignore[union-attr]
+    a[5, 5] = 1  # far away: outside the slices, by itself, and perhaps outside the sample
+    again = products.plan(a, b, bposit16, 1)
+    assert again.low < -200
+    assert again.left
+    assert again.left.outside in (0, 3)
+    _, outside = products._slices(a, again.left, bposit16, np.empty(again.left.parts * a.size))
+    assert outside.tolist() == [5 * 300 + 5]
+    assert products.plan(a[:10], b, bposit16, 1).left.outside == 1  # type: ignore[union-attr]
     wide = finite(bposit64, (3, 20), rng)
     assert products.plan(wide, wide.T, bposit64, 1).left is None
     assert products.plan(a * 0, b, bposit16, 1).nanoseconds == 0
