@@ -28,7 +28,7 @@ class Suite(StrEnum):
     functions = "functions"
 
 
-def run(
+def run(  # noqa: PLR0917
     suites: Annotated[
         list[Suite] | None, typer.Argument(help="Which to run; all if none is named.")
     ] = None,

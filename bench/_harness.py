@@ -178,7 +178,8 @@ def measure(suite: str, pair: Pair, config: Config) -> Result:
     """Check the results of a pair, then time it.
 
     On one core the time is this thread's CPU time: turns that the system gives to other processes
-    do not count. ``share`` of the result is CPU time over wall time; well below 1 the machine was busy.
+    do not count. ``share`` of the result is CPU time over wall time; well below 1 the machine was
+    busy.
     """
     checked = pair.check()
     calls = (pair.ours.call, pair.peer.call)

@@ -99,7 +99,9 @@ def _beside_mtl5(n: int, config: Config) -> Pair:
     a, b = posit.encode(x, spec), posit.encode(y, spec)
     p, q = (mtl5.convert(v, "posit16") for v in (x, y))
     ours = Side(f"{spec.name}, {n}³", lambda: quire.matmul(a, b, spec), n**3, 3 * a.nbytes)
-    peer = Side(f"mtl5 posit16, rounding each step, {n}³", lambda: mtl5.matmul(p, q), n**3, 3 * a.nbytes)
+    peer = Side(
+        f"mtl5 posit16, rounding each step, {n}³", lambda: mtl5.matmul(p, q), n**3, 3 * a.nbytes
+    )
 
     def check() -> str:
         theirs = posit.encode(np.asarray(mtl5.matmul(p, q).to_numpy()), spec)

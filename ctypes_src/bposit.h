@@ -89,9 +89,9 @@ void bp_quire_dot(bp_spec s, bp_layout l, uint64_t *limb, int32_t *flags, size_t
 /* ---- window.c: many exact sums at once, in planes of 32-bit digits.
  *
  * sum i = (digit[i] + digit[count + i]*2^32 + ... ) * 2^low over `planes` planes, low a multiple of
- * 32. Digits are signed 64-bit words: 2^30 additions, each below 2^32 in a digit, leave them correct;
- * then bp_window_carry is due. Terms lie inside the window: their lowest bit at or above 2^low, their
- * highest below 2^(low + 32*planes). nar[i] != 0 marks a NaR.
+ * 32. Digits are signed 64-bit words: 2^30 additions, each below 2^32 in a digit, leave them
+ * correct; then bp_window_carry is due. Terms lie inside the window: their lowest bit at or above
+ * 2^low, their highest below 2^(low + 32*planes). nar[i] != 0 marks a NaR.
  */
 typedef struct {
     size_t count;
@@ -115,6 +115,8 @@ int64_t bp_window_carry(bp_window w);
 /* out[i] = sum[first + i] rounded once; NaR where it exceeds the layout. */
 void bp_window_round(bp_spec s, bp_layout l, bp_window w, size_t first, size_t count, void *out);
 
+/* All bits of all elements lie in 2^span[0] ... 2^span[1]; 0 if all are zero or NaR. */
+int bp_span(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t *span);
 /* Counts p's elements by the exponents of their highest and lowest bits: highest[e - from]++ and
  * lowest[e - from]++ for from <= e < to. Zeros and NaR are not counted. */
 void bp_extent(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t from, int64_t *highest,

@@ -278,8 +278,8 @@ BP_INLINE double bp_decode64_f64(int64_t p, bp_spec s, int odd) {
     return p == bp_nar(s) ? bp_f64_bits(0x7ff8ull << 48) : x;
 }
 
-/* The same for n <= 32 in 32-bit lanes: the upper half of the double holds its sign, exponent and 20
- * fraction bits, the lower half what is left of the at most 29. */
+/* The same for n <= 32 in 32-bit lanes: the upper half of the double holds its sign, exponent and
+ * 20 fraction bits, the lower half what is left of the at most 29. */
 BP_INLINE int bp_halves_f64(bp_spec s) { return s.n <= 32 && bp_fits_f64(s); }
 BP_INLINE double bp_decode32_f64(int32_t p, bp_spec s) {
     bp_split32 u = bp_split_of32(bp_body32(p), s);

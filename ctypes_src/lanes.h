@@ -20,36 +20,36 @@
 #endif
 
 /* Runs `call` with S the spec; for the common formats S is a constant, which the compiler folds. */
-#define BP_WITH_SPEC(s, call)                 \
-    do {                                      \
-        if (bp_same((s), 16, 6, 5)) {         \
-            const bp_spec S = {16, 6, 5};     \
-            call;                             \
-        } else if (bp_same((s), 32, 6, 5)) {  \
-            const bp_spec S = {32, 6, 5};     \
-            call;                             \
-        } else if (bp_same((s), 64, 6, 5)) {  \
-            const bp_spec S = {64, 6, 5};     \
-            call;                             \
-        } else if (bp_same((s), 8, 3, 2)) {   \
-            const bp_spec S = {8, 3, 2};      \
-            call;                             \
-        } else if (bp_same((s), 16, 15, 2)) { \
-            const bp_spec S = {16, 15, 2};    \
-            call;                             \
-        } else if (bp_same((s), 32, 31, 2)) { \
-            const bp_spec S = {32, 31, 2};    \
-            call;                             \
-        } else if (bp_size(s) == 2) {         \
-            const bp_spec S = bp_known(s, 9); \
-            call;                             \
-        } else if (bp_size(s) == 4) {         \
-            const bp_spec S = bp_known(s, 17);\
-            call;                             \
-        } else {                              \
-            const bp_spec S = (s);            \
-            call;                             \
-        }                                     \
+#define BP_WITH_SPEC(s, call)                  \
+    do {                                       \
+        if (bp_same((s), 16, 6, 5)) {          \
+            const bp_spec S = {16, 6, 5};      \
+            call;                              \
+        } else if (bp_same((s), 32, 6, 5)) {   \
+            const bp_spec S = {32, 6, 5};      \
+            call;                              \
+        } else if (bp_same((s), 64, 6, 5)) {   \
+            const bp_spec S = {64, 6, 5};      \
+            call;                              \
+        } else if (bp_same((s), 8, 3, 2)) {    \
+            const bp_spec S = {8, 3, 2};       \
+            call;                              \
+        } else if (bp_same((s), 16, 15, 2)) {  \
+            const bp_spec S = {16, 15, 2};     \
+            call;                              \
+        } else if (bp_same((s), 32, 31, 2)) {  \
+            const bp_spec S = {32, 31, 2};     \
+            call;                              \
+        } else if (bp_size(s) == 2) {          \
+            const bp_spec S = bp_known(s, 9);  \
+            call;                              \
+        } else if (bp_size(s) == 4) {          \
+            const bp_spec S = bp_known(s, 17); \
+            call;                              \
+        } else {                               \
+            const bp_spec S = (s);             \
+            call;                              \
+        }                                      \
     } while (0)
 
 BP_INLINE int bp_same(bp_spec s, int n, int rs, int es) {

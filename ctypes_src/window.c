@@ -36,8 +36,8 @@ BP_INLINE void bp_add_terms(bp_window w, size_t first, size_t step, size_t count
     }
 }
 
-/* The same for |sig| < 2^31 and up to four planes, all at once: plane at / 32 takes the low 32 bits of
- * |sig| * 2^(at mod 32), and the next one the rest. */
+/* The same for |sig| < 2^31 and up to four planes, all at once: plane at / 32 takes the low 32 bits
+ * of |sig| * 2^(at mod 32), and the next one the rest. */
 BP_INLINE void bp_add_short(bp_window w, size_t first, size_t count, const int64_t *sig,
                             const int32_t *at, int32_t first_plane, const int planes) {
     int64_t *to = w.digit + (size_t)first_plane * w.count + first;
@@ -118,7 +118,8 @@ BP_INLINE size_t bp_add_array(const bp_spec s, bp_window w, size_t first, size_t
         bp_read(s, n, bits, &x);
         if (x.nar | (by == bp_nar(s)))
             for (size_t k = 0; k < n; k++)
-                w.nar[start + k * step] |= (by == bp_nar(s)) | (bp_load(bits, k, size) == bp_nar(s));
+                w.nar[start + k * step] |=
+                    (by == bp_nar(s)) | (bp_load(bits, k, size) == bp_nar(s));
         if (factor.integer == 0) continue;
         if (x.low > x.high) continue; /* all zero */
         const int32_t shift = factor.scale - w.low, low = x.low + shift, high = x.high + shift;
@@ -249,18 +250,88 @@ BP_INLINE int64_t bp_round_sum(const bp_spec s, bp_layout l, bp_window w, size_t
     return negative ? -body : body;
 }
 
-BP_INLINE void bp_round_sums(const bp_spec s, bp_layout l, bp_window w, size_t first, size_t count,
+/* A block of sums of up to four planes, in vectors: 128-bit integers with the sign apart. `wide`
+ * tells of a sum that needs more bits, or that exceeds the layout. */
+BP_INLINE int bp_round_block(const bp_spec s, bp_layout l, bp_window w, size_t first, size_t count,
                              void *out) {
-    for (size_t i = 0; i < count; i++)
-        bp_store(out, i, bp_size(s),
-                 w.nar[first + i] ? bp_nar(s) : bp_round_sum(s, l, w, first + i));
+    static const int64_t none[BP_BLOCK];
+    const int64_t *digit[4];
+    int64_t low[BP_BLOCK], high[BP_BLOCK], scale[BP_BLOCK], sticky[BP_BLOCK], negative[BP_BLOCK];
+    int64_t wide = 0;
+    for (int k = 0; k < 4; k++)
+        digit[k] = k < w.planes ? w.digit + (size_t)k * w.count + first : none;
+    for (size_t i = 0; i < count; i++) {
+        int64_t t1 = digit[1][i] + (digit[0][i] >> 32), t2 = digit[2][i] + (t1 >> 32);
+        int64_t t3 = digit[3][i] + (t2 >> 32);
+        uint64_t sign = bp_sign64(t3), a = ((uint64_t)digit[0][i] & LOW32) | (uint64_t)t1 << 32;
+        uint64_t b = ((uint64_t)t2 & LOW32) | (uint64_t)t3 << 32, mag = (a ^ sign) - sign;
+        uint64_t carry = (1 - bp_some64(mag)) & sign;
+        wide |= t3 ^ (int64_t)(int32_t)t3;
+        low[i] = (int64_t)mag;
+        high[i] = (int64_t)((b ^ sign) + carry);
+        negative[i] = (int64_t)sign;
+    }
+    if (wide) return 0;
+    const int64_t top = (int64_t)l.lsb + l.width - 2 - w.low; /* the highest bit that fits */
+    for (size_t i = 0; i < count; i++) { /* to a significand with bit 63 set, and what is below */
+        uint64_t h = (uint64_t)high[i], m = (uint64_t)low[i];
+        uint64_t upper = bp_some64(h), lead_in = upper ? h : m;
+        /* the exponent of a double: x & ~(x >> 1) cannot round up to the next power of two */
+        double d = (double)(lead_in & ~(lead_in >> 1));
+        int64_t position = (int64_t)(bp_bits_f64(d) >> 52) - 1023; /* -1023 for zero */
+        uint64_t up = (uint64_t)(63 - position) & 63, rest = upper ? m : 0;
+        uint64_t sig = lead_in << up | (rest >> 1) >> (63 - up);
+        wide |= position + (int64_t)(upper << 6) > top;
+        sticky[i] = (int64_t)(rest << up);
+        scale[i] = position + (int64_t)(upper << 6) + w.low;
+        low[i] = (int64_t)sig;
+    }
+    if (wide) return 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t body = bp_pack64(scale[i], (uint64_t)low[i], (uint64_t)sticky[i], s);
+        uint64_t sign = (uint64_t)negative[i];
+        int64_t p = (int64_t)((body ^ sign) - sign);
+        bp_store(out, i, bp_size(s), low[i] ? p : 0);
+    }
+    return 1;
 }
 
-void bp_window_round(bp_spec s, bp_layout l, bp_window w, size_t first, size_t count, void *out) {
+BP_INLINE void bp_round_sums(const bp_spec s, bp_layout l, bp_window w, size_t first, size_t count,
+                             void *out) {
+    const size_t size = (size_t)bp_size(s);
+    for (size_t i = 0; i < count; i += BP_BLOCK) {
+        size_t n = bp_step(count, i), at = first + i;
+        char *to = (char *)out + i * size;
+        if (w.planes > 4 || !bp_round_block(s, l, w, at, n, to))
+            for (size_t k = 0; k < n; k++)
+                bp_store(to, k, (int)size, bp_round_sum(s, l, w, at + k));
+        for (size_t k = 0; k < n; k++)
+            if (w.nar[at + k]) bp_store(to, k, (int)size, bp_nar(s));
+    }
+}
+
+BP_CLONES void bp_window_round(bp_spec s, bp_layout l, bp_window w, size_t first, size_t count,
+                               void *out) {
     BP_WITH_SPEC(s, bp_round_sums(S, l, w, first, count, out));
 }
 
 /* ---- slices ------------------------------------------------------------------------------- */
+
+BP_CLONES int bp_span(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t *span) {
+    int32_t low = INT32_MAX, high = INT32_MIN;
+    bp_buffer room;
+    bp_operand x;
+    for (size_t i = 0; i < count; i += BP_BLOCK) {
+        size_t n = bp_step(count, i);
+        const void *bits = bp_gather(p, sp, i, n, bp_size(s), &room);
+        BP_WITH_SPEC(s, bp_read(S, n, bits, &x));
+        low = x.low < low ? x.low : low;
+        high = x.high > high ? x.high : high;
+    }
+    if (low > high) return 0;
+    span[0] = low, span[1] = high + bp_f_max(s) + 1;
+    return 1;
+}
 
 void bp_extent(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t from, int64_t *highest,
                int64_t *lowest) {

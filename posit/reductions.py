@@ -7,19 +7,21 @@ All take arrays of a posit dtype and raise TypeError for others.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
-from math import prod
-from typing import Any
+from math import isfinite, prod
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from . import reference
-from ._arrays import Patterns, check_range, core_spec, ffi, lib, pointer
+from ._arrays import Patterns, check_range, core_spec, ffi, lib, pointer, refuse_mask
 from ._bounds import BLOCK, F8, SHORT, deviations, holds, means, variances
 from ._dtype import bits, view
+from ._products import dot, einsum, posits, totals
 from .codec import decode, encode
 from .scalar import Posit
 from .spec import PositSpec
@@ -28,206 +30,196 @@ __all__ = ["dot", "einsum", "mean", "median", "std", "sum", "var"]
 
 Axes = int | Sequence[int] | None
 Array = npt.NDArray[Any]
+Rule = Callable[[Patterns, PositSpec], Patterns]
+"""From rows of patterns to a pattern for each."""
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def sum(a: Array, axis: Axes = None, *, keepdims: bool = False) -> Any:
-    """Σ a over ``axis`` (default all), exact, rounded once; 0 where there is nothing."""
-    lines, spec, finish = _lines(a, axis, keepdims)
-    one = view(np.array(spec.one, dtype=spec.storage), spec)
-    return finish(bits(np.vecdot(view(lines, spec), np.broadcast_to(one, lines.shape[-1:]))))
-
-
-def mean(a: Array, axis: Axes = None, *, keepdims: bool = False) -> Any:
-    """Σ a / n over ``axis``: the exact sum divided by the count, rounded once; NaR where n = 0."""
-    lines, spec, finish = _lines(a, axis, keepdims)
-    n = lines.shape[-1]
-
-    def one(line: Patterns) -> Fraction | None:
-        total = _exact_dot(line, None, spec)
-        return None if total is None or n == 0 else total / n
-
-    return finish(_decided(lines, spec, partial(means, f_max=spec.f_max), one))
-
-
-def var(a: Array, axis: Axes = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    """(Σ a² - (Σ a)²/n)/(n - ddof): from two exact sums, rounded once; NaR where n <= ddof."""
-    lines, spec, finish = _lines(a, axis, keepdims)
-    fast = partial(variances, ddof=ddof)
-    return finish(_decided(lines, spec, fast, lambda line: _variance(line, spec, ddof)))
-
-
-def std(a: Array, axis: Axes = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    """The root of the exact variance, rounded once; NaR where n <= ddof."""
-    lines, spec, finish = _lines(a, axis, keepdims)
-
-    def one(line: Patterns) -> Fraction | None:
-        exact = _variance(line, spec, ddof)
-        return None if exact is None else reference.root(exact, 2 * spec.n)
-
-    return finish(_decided(lines, spec, partial(deviations, ddof=ddof), one))
-
-
-def median(a: Array, axis: Axes = None, *, keepdims: bool = False) -> Any:
-    """The middle value, or the mean of the two middle ones rounded once; NaR if any is NaR."""
-    lines, spec, finish = _lines(a, axis, keepdims)
-    n = lines.shape[-1]
-    if n == 0:
-        return finish(np.full(lines.shape[:-1], spec.nar, spec.storage))
-    ordered = np.sort(lines, axis=-1)  # NaR sorts first, so that it would shift the middle
-    worst, low, high = ordered[..., 0], ordered[..., (n - 1) // 2], ordered[..., n // 2]
-    if n % 2:
-        return finish(np.where(worst == spec.nar, spec.storage.type(spec.nar), low))
-    pairs = np.stack([low, high], axis=-1)
-
-    def middle(pair: Patterns) -> Fraction | None:
-        total = _exact_dot(pair, None, spec)
-        return None if total is None else total / 2
-
-    found = np.asarray(_decided(pairs, spec, partial(means, f_max=spec.f_max), middle))
-    return finish(np.where(worst == spec.nar, found.dtype.type(spec.nar), found))
-
-
-def dot(a: Array, b: Array) -> Any:
-    """The dot product with NumPy's shape rules (``np.dot``), each element exact, rounded once."""
-    x, y = _posits(a, "a"), _posits(b, "b")
-    if x.ndim == 0 or y.ndim == 0:
-        return np.multiply(x, y)
-    if y.ndim <= 2:
-        return np.matmul(x, y)
-    rest = (*y.shape[:-2], y.shape[-1])
-    flat = np.moveaxis(y, -2, 0).reshape(y.shape[-2], prod(rest))
-    return np.matmul(x, flat).reshape(*x.shape[:-1], *rest)
-
-
-def einsum(subscripts: str, *operands: Array) -> Any:
-    """``np.einsum`` of one or two posit arrays, each element of the result exact, rounded once.
-
-    Letters only; a letter may not repeat within one operand, and an ellipsis is not understood.
-    Raises ValueError for other subscripts, and for three or more operands: a product of three
-    posits does not fit a quire, so that it could not be rounded once.
-    """
-    arrays = [_posits(x, f"operand {i}") for i, x in enumerate(operands)]
-    if len(arrays) not in (1, 2):
-        raise ValueError(
-            f"einsum of {len(arrays)} operands: a quire holds products of two posits; multiply"
-            " pairs first, rounding in between"
-        )
-    inputs, output = _subscripts(subscripts, arrays)
-    if len(arrays) == 1:
-        kept = [inputs[0].index(c) for c in output]
-        summed = tuple(i for i, c in enumerate(inputs[0]) if c not in output)
-        x = arrays[0].transpose(*kept, *summed)
-        result = sum(x, axis=tuple(range(len(kept), x.ndim))) if summed else x
-        return result[()]  # no array without axes
-    return _pair(arrays, inputs, output)
-
-
-def _pair(arrays: list[Array], inputs: list[str], output: str) -> Any:
-    """Two operands as one batched matrix product: (batch, left, K)·(batch, K, right)."""
-    sizes: dict[str, int] = {}
-    for x, names in zip(arrays, inputs, strict=True):
-        for c, n in zip(names, x.shape, strict=True):
-            if sizes.setdefault(c, n) != n:
-                raise ValueError(f"einsum: {c!r} is {sizes[c]} in one operand and {n} in the other")
-    first, second = inputs
-    batch = [c for c in output if c in first and c in second]
-    left = [c for c in output if c in first and c not in second]
-    right = [c for c in output if c in second and c not in first]
-    inner = [c for c in dict.fromkeys(first + second) if c not in output]
-
-    def arranged(x: Array, names: str, order: list[str]) -> Array:
-        present = [c for c in order if c in names]
-        x = x.transpose([names.index(c) for c in present])
-        x = x[tuple(slice(None) if c in names else np.newaxis for c in order)]
-        return np.broadcast_to(x, [sizes[c] for c in order])
-
-    def size(names: list[str]) -> int:
-        return prod(sizes[c] for c in names)
-
-    x = arranged(arrays[0], first, batch + left + inner)
-    y = arranged(arrays[1], second, batch + inner + right)
-    product = np.matmul(
-        x.reshape(size(batch), size(left), size(inner)),
-        y.reshape(size(batch), size(inner), size(right)),
-    ).reshape([sizes[c] for c in batch + left + right])
-    order = batch + left + right
-    return product.transpose([order.index(c) for c in output])[()]  # no array without axes
-
-
-def _subscripts(text: str, arrays: list[Array]) -> tuple[list[str], str]:
-    """The letters of each operand and of the output (NumPy's rule where it is left out)."""
-    left, arrow, output = text.replace(" ", "").partition("->")
-    inputs = left.split(",")
-    letters = "".join(inputs) + output
-    if not all(c.isascii() and c.isalpha() for c in letters) or len(inputs) != len(arrays):
-        raise ValueError(f"einsum: {text!r} does not fit {len(arrays)} operand(s)")
-    for names, x in zip(inputs, arrays, strict=True):
-        if len(set(names)) != len(names) or len(names) != x.ndim:
-            raise ValueError(f"einsum: {names!r} does not name the {x.ndim} axes of an operand")
-    if not arrow:
-        joined = "".join(inputs)
-        output = "".join(sorted(c for c in set(joined) if joined.count(c) == 1))
-    if len(set(output)) != len(output) or not set(output) <= set("".join(inputs)):
-        raise ValueError(f"einsum: output {output!r} repeats a letter or names a new one")
-    return inputs, output
-
-
-def _posits(a: Any, name: str) -> Array:
-    array = np.asarray(a)
-    if not isinstance(getattr(array.dtype, "spec", None), PositSpec):
-        raise TypeError(f"{name}: expected an array of a posit dtype, got {array.dtype}")
-    return array
-
-
-def _lines(
-    a: Array, axis: Axes, keepdims: bool
-) -> tuple[Patterns, PositSpec, Callable[[Any], Any]]:
-    """Patterns with the reduced axes joined into the last, the spec, and how to shape results."""
-    array = _posits(a, "a")
-    spec: PositSpec = array.dtype.spec  # type: ignore[attr-defined]  # _posits has checked
-    axes = (
-        tuple(range(array.ndim))
-        if axis is None
-        else np.lib.array_utils.normalize_axis_tuple(axis, array.ndim)
+def _described(function: F) -> F:
+    """With the docstring that all have in common, of the parameters that this one has."""
+    has = inspect.signature(function).parameters
+    ddof = "ddof : float\n    Delta degrees of freedom: the divisor is n - ddof. Finite.\n"
+    where = (
+        "where : array_like of bool\n"
+        "    Which elements count; the others are as if absent, NaR too. Broadcasts to ``a``.\n"
     )
-    kept = [i for i in range(array.ndim) if i not in axes]
+    function.__doc__ = f"""{inspect.cleandoc(function.__doc__ or "")}
+
+Parameters
+----------
+a : array_like of posits
+    Of any shape: an array of a posit dtype, a Posit, or nested sequences of Posits.
+axis : int or sequence of int, optional
+    Over which axes, counted from the end if negative; all by default.
+{ddof if "ddof" in has else ""}keepdims : bool
+    Whether the reduced axes stay, of length 1.
+{where if "where" in has else ""}
+Returns
+-------
+posit array of the dtype of ``a`` and of the shape of the axes that are left; a Posit where none is.
+NaR where an element that counts is NaR.
+
+Raises
+------
+TypeError
+    For another dtype of ``a``{" or ``where``" if "where" in has else ""}, or a masked array.
+ValueError
+    For an axis that is not there (``np.exceptions.AxisError``) or named twice, an element that is
+    no pattern of its format{", a wrong shape of ``where``" if "where" in has else ""}\
+{", or a ddof that is not finite" if "ddof" in has else ""}.
+
+Source: Posit Standard (2022), 5.11 (quire operations); docs/numpy.md, docs/quire.md.
+"""
+    return function
+
+
+@_described
+def sum(
+    a: npt.ArrayLike, axis: Axes = None, *, keepdims: bool = False, where: npt.ArrayLike = True
+) -> Any:
+    """Σ a over ``axis``, exact, rounded once; 0 where there is nothing."""
+    return _reduced(a, axis, keepdims, where, lambda rows, spec: bits(totals(view(rows, spec))))
+
+
+@_described
+def mean(
+    a: npt.ArrayLike, axis: Axes = None, *, keepdims: bool = False, where: npt.ArrayLike = True
+) -> Any:
+    """Σ a / n over ``axis``: the exact sum over the count, rounded once; NaR where n = 0."""
+    return _reduced(a, axis, keepdims, where, _means)
+
+
+@_described
+def var(
+    a: npt.ArrayLike,
+    axis: Axes = None,
+    *,
+    ddof: float = 0,
+    keepdims: bool = False,
+    where: npt.ArrayLike = True,
+) -> Any:
+    """(Σ a² - (Σ a)²/n)/(n - ddof): from two exact sums, rounded once.
+
+    NaR where n = 0 or n <= ddof.
+    """
+    free = _finite(ddof)
+    fast, exact = partial(variances, ddof=free), partial(_variance, ddof=free)
+    return _reduced(a, axis, keepdims, where, partial(_decided, fast=fast, exact=exact))
+
+
+@_described
+def std(
+    a: npt.ArrayLike,
+    axis: Axes = None,
+    *,
+    ddof: float = 0,
+    keepdims: bool = False,
+    where: npt.ArrayLike = True,
+) -> Any:
+    """The root of the exact variance, rounded once; NaR where n = 0 or n <= ddof."""
+    free = _finite(ddof)
+
+    def exact(row: Patterns, spec: PositSpec) -> Fraction | None:
+        square = _variance(row, spec, free)
+        return None if square is None else reference.root(square, 2 * spec.n)
+
+    fast = partial(deviations, ddof=free)
+    return _reduced(a, axis, keepdims, where, partial(_decided, fast=fast, exact=exact))
+
+
+@_described
+def median(a: npt.ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Any:
+    """The middle element, or the mean of the two middle ones, rounded once; NaR where n = 0."""
+    return _reduced(a, axis, keepdims, True, _medians)
+
+
+def _medians(rows: Patterns, spec: PositSpec) -> Patterns:
+    n = rows.shape[-1]
+    if n == 0:
+        return _means(rows, spec)
+    ordered = np.sort(rows, axis=-1)  # NaR sorts first, so that it would shift the middle
+    worst, low, high = ordered[:, 0], ordered[:, (n - 1) // 2], ordered[:, n // 2]
+    middle = low if n % 2 else _means(np.stack([low, high], axis=-1), spec)
+    return np.where(worst == spec.nar, spec.storage.type(spec.nar), middle)
+
+
+def _means(rows: Patterns, spec: PositSpec) -> Patterns:
+    def exact(row: Patterns, spec: PositSpec) -> Fraction | None:
+        total = _exact_dot(row, None, spec)
+        return None if total is None or row.size == 0 else total / row.size
+
+    return _decided(rows, spec, partial(means, f_max=spec.f_max), exact)
+
+
+def _finite(ddof: float) -> float:
+    if not isfinite(ddof):
+        raise ValueError(f"ddof: expected a finite number, got {ddof}")
+    return float(ddof)
+
+
+def _reduced(a: npt.ArrayLike, axis: Axes, keepdims: bool, where: npt.ArrayLike, rule: Rule) -> Any:
+    """The rule for each row, in which the reduced axes are joined; shaped as NumPy does."""
+    array = posits(a, "a")
+    spec: PositSpec = array.dtype.spec  # type: ignore[attr-defined]  # posits has checked
+    every = tuple(range(array.ndim))
+    axes = every if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, array.ndim)
+    kept = [i for i in every if i not in axes]
     shape = [array.shape[i] for i in kept]
-    length = prod(array.shape[i] for i in axes)
     check_range(bits(array), spec, "a")
-    lines = bits(array).transpose(*kept, *axes).reshape(*shape, length)
 
-    def finish(found: Any) -> Any:
-        result = np.asarray(found, dtype=spec.storage)
-        if keepdims:
-            result = result.reshape([1 if i in axes else n for i, n in enumerate(array.shape)])
-        return view(result, spec) if result.ndim else Posit.from_bits(int(result), spec)
+    def joined(x: Array) -> Array:
+        return x.transpose(*kept, *axes).reshape(prod(shape), prod(array.shape[i] for i in axes))
 
-    return lines, spec, finish
+    rows = joined(bits(array))
+    if where is True:
+        found = rule(rows, spec)
+    else:
+        chosen = joined(_condition(where, array.shape))
+        counts, found = np.count_nonzero(chosen, axis=-1), np.empty(len(rows), spec.storage)
+        for n in np.unique(counts):
+            alike = counts == n
+            left = rows[alike][chosen[alike]]  # in C order: row after row, n of each
+            found[alike] = rule(left.reshape(np.count_nonzero(alike), n), spec)
+    if keepdims:
+        shape = [1 if i in axes else array.shape[i] for i in every]
+    result = found.reshape(shape)
+    return view(result, spec) if result.ndim else Posit.from_bits(int(result), spec)
+
+
+def _condition(where: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    refuse_mask(where, "where")
+    chosen = np.asarray(where)
+    if chosen.dtype != np.bool_:
+        raise TypeError(f"where: expected booleans, such as a > 0, got {chosen.dtype}")
+    try:
+        return np.broadcast_to(chosen, shape)
+    except ValueError:
+        raise ValueError(
+            f"where: shape {chosen.shape} does not broadcast to {shape}, the shape of a"
+        ) from None
 
 
 def _decided(
-    lines: Patterns,
+    rows: Patterns,
     spec: PositSpec,
     fast: Callable[[F8], tuple[F8, F8]],
-    one: Callable[[Patterns], Fraction | None],
+    exact: Callable[[Patterns, PositSpec], Fraction | None],
 ) -> Patterns:
     """Each row reduced: in float64 where both ends of its interval round alike, else exactly."""
-    out = np.empty(lines.shape[:-1], dtype=spec.storage)
-    n = lines.shape[-1]
+    count, n = rows.shape
+    out = np.empty(count, dtype=spec.storage)
     if not holds(spec) or not 0 < n <= SHORT:
-        for index in np.ndindex(out.shape):
-            out[index] = reference.encode(one(lines[index]), spec)
+        out[:] = [reference.encode(exact(row, spec), spec) for row in rows]
         return out
-    rows, flat = lines.reshape(-1, n), out.reshape(-1)
     step = max(1, BLOCK // n)
-    for at in range(0, len(rows), step):
+    for at in range(0, count, step):
         part = rows[at : at + step]
         with np.errstate(all="ignore"):
             value, error = fast(decode(part, spec))
             low, high = encode(value - error, spec), encode(value + error, spec)
         for i in np.flatnonzero(low != high):
-            low[i] = reference.encode(one(part[i]), spec)
-        flat[at : at + step] = low
+            low[i] = reference.encode(exact(part[i], spec), spec)
+        out[at : at + step] = low
     return out
 
 
@@ -248,9 +240,9 @@ def _exact_dot(a: Patterns, b: Patterns | None, spec: PositSpec) -> Fraction | N
     return whole * Fraction(2) ** lsb
 
 
-def _variance(line: Patterns, spec: PositSpec, ddof: float) -> Fraction | None:
-    n = line.size
-    total, squares = _exact_dot(line, None, spec), _exact_dot(line, line, spec)
-    if total is None or squares is None or n <= ddof:
+def _variance(row: Patterns, spec: PositSpec, ddof: float) -> Fraction | None:
+    n = row.size
+    total, squares = _exact_dot(row, None, spec), _exact_dot(row, row, spec)
+    if total is None or squares is None or n == 0 or n <= ddof:
         return None
-    return (squares - total * total / n) / (n - Fraction(float(ddof)))
+    return (squares - total * total / n) / (n - Fraction(ddof))

@@ -79,7 +79,8 @@ def unpack_sums(
     except ValueError as wrong:
         raise ValueError(f"the saved sums have no possible format: {wrong}") from None
     high = low + 32 * planes
-    if planes < 0 or low % 32 or (planes and not (layout.lsb - 64 <= low <= high <= layout.lsb + layout.width + 64)):
+    inside = layout.lsb - 64 <= low <= high <= layout.lsb + layout.width + 64
+    if planes < 0 or low % 32 or (planes and not inside):
         raise ValueError(f"the saved sums have a window that {spec} cannot lead to")
     bits = -(-count // 8)
     if count < 0 or len(body) != _SUMS_HEADER.size + bits + 4 * planes * count:

@@ -64,14 +64,14 @@ def _available() -> int:
 
 
 def _shared() -> ThreadPoolExecutor:
-    global _pool
+    global _pool  # noqa: PLW0603
     if _pool is None:
         _pool = ThreadPoolExecutor(_available(), thread_name_prefix="quire")
     return _pool
 
 
 def _forget() -> None:
-    global _pool
+    global _pool  # noqa: PLW0603
     _pool = None  # a forked child has none of its parent's threads
 
 

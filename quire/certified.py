@@ -1,13 +1,12 @@
 """The matrix product by certified rounding: one float64 product, and a proof for each element.
 
-The exact sum and its float64 estimate differ by at most a bound derived in docs/quire.md, "A product
-that proves itself". Rounding to posits is monotone; where both ends of the interval round to one
-pattern, that pattern is the quire's.
+The exact sum and its float64 estimate differ by at most a bound derived in docs/quire.md, "A
+product that proves itself". Rounding to posits is monotone; where both ends of the interval round
+to one pattern, that pattern is the quire's.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from posit import PositSpec
 
 from ._core import Patterns, core_spec, ffi, is_transpose, lib, pointer
+from ._memory import scratch
 from ._threads import run
 
 __all__ = ["Product", "bound_factor", "can_certify"]
@@ -25,8 +25,6 @@ Doubles = npt.NDArray[np.float64]
 _UNIT = 2.0**-53
 _PIECE = 1 << 15  # elements: the least cast or rounding worth a thread
 _STRIP = 32  # columns
-_KEPT = 1 << 23  # float64 numbers
-_memory = threading.local()
 
 
 def can_certify(spec: PositSpec) -> bool:
@@ -56,7 +54,7 @@ class Product:
     threads : int
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         a: Patterns,
         b: Patterns,
@@ -68,7 +66,7 @@ class Product:
         self.spec, self.add, self.out, self.threads = spec, add, out, threads
         self.patterns = a, b
         self.factor = bound_factor(a.shape[1])
-        room = _scratch(a.size + b.size + out.size)
+        room = scratch("product", a.size + b.size + out.size)
         self.left = doubles(a, spec, threads, room[: a.size])
         # One array for both lets the BLAS see a Gram matrix, which it can halve.
         gram = is_transpose(a, b)
@@ -78,9 +76,14 @@ class Product:
 
     def by_norms(self) -> npt.NDArray[np.int64]:
         """Round where |error| ≤ g·‖a_i‖·‖b_j‖ decides; returns the other elements' indices."""
-        row = np.sqrt(np.einsum("ik,ik->i", self.left, self.left)) * self.factor
-        col = np.sqrt(np.einsum("kj,kj->j", self.right, self.right))
-        return self._round(row, col, None)
+        norms: dict[int, Doubles] = {}
+
+        def work(i: int) -> None:
+            x = (self.left, self.right)[i]
+            norms[i] = np.sqrt(np.einsum(("ik,ik->i", "kj,kj->j")[i], x, x))
+
+        run(work, range(2), self.threads if self.left.size > _PIECE else 1)
+        return self._round(norms[0] * self.factor, norms[1], None)
 
     def by_magnitudes(self) -> npt.NDArray[np.int64]:
         """The same with g·(|A||B|)_ij: a second float64 product, and never a weaker bound."""
@@ -115,9 +118,11 @@ class Product:
 
         run(work, zip((strips * _STRIP).tolist(), starts, ends, strict=True), self.threads)
 
-    def _round(self, row: Doubles, col: Doubles | None, magnitude: Doubles | None) -> Any:
+    def _round(
+        self, row: Doubles, col: Doubles | None, magnitude: Doubles | None
+    ) -> npt.NDArray[np.int64]:
         rows, cols = self.out.shape
-        height = max(1, min(-(-rows // self.threads), -(-_PIECE // cols)))
+        height = max(-(-rows // (2 * self.threads)), -(-_PIECE // cols))
         starts = range(0, rows, height)
         found: dict[int, npt.NDArray[np.int64]] = {}
 
@@ -138,16 +143,16 @@ class Product:
     def _struct(
         self, i: int, count: int, row: Doubles | None, col: Doubles | None, magnitude: Any
     ) -> Any:
-        def at(x: Any) -> Any:
-            return ffi.NULL if x is None else ffi.cast("double *", x.ctypes.data)
+        def at(x: Any, first: int = 0) -> Any:
+            return ffi.NULL if x is None else ffi.cast("double *", x[first:].ctypes.data)
 
-        add = self.add
+        add = ffi.NULL if self.add is None else pointer(self.add[i:])
+        steps = (0, 0) if self.add is None else self.add.strides
         return ffi.new(
             "bp_product *",
             (
-                count, self.out.shape[1], at(self.estimate[i:]), at(None if row is None else row[i:]),
-                at(col), at(None if magnitude is None else magnitude[i:]),
-                ffi.NULL if add is None else pointer(add[i:]), *(add.strides if add is not None else (0, 0)),
+                count, self.out.shape[1], at(self.estimate, i), at(row, i), at(col),
+                at(magnitude, i), add, *steps,
             ),
         )  # fmt: skip
 
@@ -158,7 +163,7 @@ def doubles(bits: Patterns, spec: PositSpec, threads: int, room: Doubles) -> Dou
         return doubles(bits.T, spec, threads, room).T
     out = room.reshape(bits.shape)
     rows, cols = bits.shape
-    height = max(1, min(-(-rows // threads), -(-_PIECE // max(1, cols))))
+    height = max(-(-rows // (2 * threads)), -(-_PIECE // max(1, cols)))
 
     def work(i: int) -> None:
         part, to = bits[i : i + height], out[i : i + height]
@@ -170,14 +175,3 @@ def doubles(bits: Patterns, spec: PositSpec, threads: int, room: Doubles) -> Dou
 
     run(work, range(0, rows, height), threads)
     return out
-
-
-def _scratch(size: int) -> Doubles:
-    """Uninitialised memory until this thread asks again. Up to 64 MiB are kept: fresh pages cost as
-    much as a quarter of a 512³ product."""
-    if size > _KEPT:
-        return np.empty(size)
-    kept: Doubles | None = getattr(_memory, "kept", None)
-    if kept is None or kept.size < size:
-        kept = _memory.kept = np.empty(size)
-    return kept[:size]

@@ -10,6 +10,7 @@ whose partitions are computed again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,24 +33,26 @@ def is_dask(*operands: Any) -> bool:
 
 def sum(x: Any, spec: PositSpec, axis: Axes, keepdims: bool) -> Any:
     """Σ over ``axis`` of a Dask array of patterns: a lazy Dask array, rounded once."""
-    return _reduced(x, spec, axis, keepdims, _round)
+    return _reduced(x, spec, _axes(x, axis), keepdims, _round)
 
 
 def mean(x: Any, spec: PositSpec, axis: Axes, keepdims: bool) -> Any:
     """The exact sum divided by the count, rounded once; NaR where there is nothing."""
-    axes = range(x.ndim) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, x.ndim)
-    count = int(np.prod([x.shape[i] for i in axes]))
-    return _reduced(x, spec, axis, keepdims, lambda sums: _divided(sums, count))
+    axes = _axes(x, axis)
+    count = prod(x.shape[i] for i in axes)
+    if isinstance(count, float):
+        raise ValueError("mean needs the sizes of all chunks; compute_chunk_sizes() finds them")
+    return _reduced(x, spec, axes, keepdims, lambda sums: _divided(sums, count))
 
 
 def dot(x: Any, y: Any, spec: PositSpec) -> Any:
     """Σ x[k]·y[k] of two arrays of one axis, of which one may be NumPy's: lazy, rounded once."""
     import dask.array as da
-    from dask import delayed
+    from dask.delayed import delayed
 
-    a, b = (da.asarray(v) for v in (x, y))
+    a, b = (da.asarray(v) for v in (x, y))  # type: ignore[no-untyped-call,unused-ignore]
     if a.ndim != 1 or a.shape != b.shape:
-        raise ValueError(f"dot of Dask arrays takes one axis of one length, got {x.shape}, {y.shape}")
+        raise ValueError(f"dot of Dask arrays needs one axis of one size: {a.shape}, {b.shape}")
     _check(a, spec)
     _check(b, spec)
     b = b.rechunk(a.chunks)
@@ -61,19 +64,26 @@ def dot(x: Any, y: Any, spec: PositSpec) -> Any:
     while len(level) > 1:
         level = [merge(level[i : i + 8]) for i in range(0, len(level), 8)]
     found = delayed(_round, pure=True)(level[0])
-    return da.from_delayed(found, (), spec.storage, meta=np.empty((), spec.storage))
+    meta = np.empty((), spec.storage)
+    return da.from_delayed(found, (), spec.storage, meta)  # type: ignore[no-untyped-call,unused-ignore]
 
 
-def _reduced(x: Any, spec: PositSpec, axis: Axes, keepdims: bool, finish: Any) -> Any:
+def _axes(x: Any, axis: Axes) -> tuple[int, ...]:
+    return np.lib.array_utils.normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
+
+
+def _reduced(x: Any, spec: PositSpec, axes: tuple[int, ...], keepdims: bool, finish: Any) -> Any:
     import dask.array as da
 
     _check(x, spec)
 
-    def chunk(block: npt.NDArray[Any], axis: Any, keepdims: bool) -> Accumulators:
+    def chunk(block: Any, axis: Any, keepdims: bool, computing_meta: bool = False) -> Any:
+        if computing_meta:
+            return block
         kept = [i for i in range(block.ndim) if i not in axis]
         lines = block.transpose(*kept, *axis)
         shape = tuple(1 if i in axis else n for i, n in enumerate(block.shape))
-        flat = lines.reshape(-1, int(np.prod([block.shape[i] for i in axis])))
+        flat = lines.reshape(prod(shape), prod(block.shape[i] for i in axis))
         one = np.broadcast_to(spec.storage.type(spec.one), flat.shape)
         sums = Accumulators(flat.shape[:1], spec).add_dots(flat, one)
         return sums.reshape(shape)
@@ -85,9 +95,10 @@ def _reduced(x: Any, spec: PositSpec, axis: Axes, keepdims: bool, finish: Any) -
         out = finish(_merged(blocks))
         return out if keepdims else out.squeeze(tuple(axis))
 
-    return da.reduction(
-        x, chunk, aggregate, combine=combine, axis=axis, keepdims=keepdims, dtype=spec.storage,
-        concatenate=False, meta=np.empty((0,) * x.ndim, spec.storage),
+    left = x.ndim if keepdims else x.ndim - len(axes)
+    return da.reduction(  # type: ignore[no-untyped-call,unused-ignore]
+        x, chunk, aggregate, combine=combine, axis=axes, keepdims=keepdims, dtype=spec.storage,
+        concatenate=False, meta=np.empty((0,) * left, spec.storage),
     )  # fmt: skip
 
 

@@ -46,8 +46,8 @@ def conv(
     threads, stats
         As in :func:`quire.matmul`.
 
-    Returns patterns (N, O, *spatial out). Memory: the unfolded input, which is kernel-size times the
-    input. Raises ValueError where shapes do not fit or a kernel is larger than the padded input.
+    Returns patterns (N, O, *spatial out). Memory: the unfolded input, kernel-size times the input.
+    Raises ValueError where shapes do not fit or a kernel is larger than the padded input.
     """
     a, k = patterns(x, spec, "x"), patterns(w, spec, "w")
     axes = a.ndim - 2
@@ -74,9 +74,11 @@ def conv(
     inner = int(np.prod(k.shape[1:]))
     lines = split.transpose(order).reshape(groups, count * int(np.prod(spatial)), inner)
     kernels = np.swapaxes(k.reshape(groups, outputs // groups, inner), 1, 2)
-    add = None if bias is None else patterns(bias, spec, "bias").reshape(groups, 1, -1)
-    if add is not None and add.size != outputs:
-        raise ValueError(f"conv: {add.size} biases for {outputs} outputs")
+    add = None if bias is None else patterns(bias, spec, "bias")
+    if add is not None:
+        if add.shape != (outputs,):
+            raise ValueError(f"conv: bias must be ({outputs},), one for each output: {add.shape}")
+        add = add.reshape(groups, 1, outputs // groups)
     product = np.asarray(matmul(lines, kernels, spec, add=add, threads=threads, stats=stats))
     made = product.reshape(groups, count, *spatial, outputs // groups)
     made = np.moveaxis(made, -1, 1)  # (groups, O/groups, N, *spatial)

@@ -47,7 +47,8 @@ def dot(
         Default as many as this process may use; the result does not depend on it.
 
     Returns the patterns, of the broadcast shape without the last axis; for Dask arrays, which may
-    have one axis, a lazy Dask array. Raises TypeError or ValueError as :mod:`posit.arithmetic` does.
+    have one axis, a lazy Dask array. Raises TypeError or ValueError as :mod:`posit.arithmetic`
+    does.
     """
     if chunked.is_dask(a, b):
         _check_plain(layout)
@@ -217,4 +218,4 @@ def _long(a: Patterns, b: Patterns, spec: PositSpec, layout: Layout, threads: in
     run(lambda i: accumulate_dot(quires[i], *parts[i]), range(pieces), threads)
     for other in quires[1:]:
         quires[0].merge(other)
-    return quires[0].round()
+    return int(quires[0].round())

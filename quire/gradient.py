@@ -15,10 +15,11 @@ from posit import PositSpec
 
 from . import _serial
 from ._core import Patterns, core_layout, core_spec, ffi, lib, patterns, pointer
+from ._memory import scratch
 from ._threads import check_threads, run
 from .layout import Layout
 
-__all__ = ["Accumulators"]
+__all__ = ["Accumulators", "Passing"]
 
 _CARRY_DUE = 1 << 30  # additions, each below 2^32 in a 64-bit digit
 _PIECE = 1 << 15  # sums: the least work worth a thread
@@ -29,8 +30,9 @@ class Accumulators:
 
     Adding in any order, in any split, and merging parts give the same sums, bits and bytes. A sum
     is an integer in 64-bit digits of 32 bits each, the rest being room for carries; all sums share
-    one *window* of digits, which grows to what has been added. Memory: ``8·planes + 1`` bytes a sum.
-    A plane is 32 binary places: numbers of one magnitude need two or three, all of bposit16 needs 26.
+    one *window* of digits, which grows to what has been added. Memory: ``8·planes + 1`` bytes a
+    sum. A plane is 32 binary places: numbers of one magnitude need two or three, all of bposit16
+    needs 26.
 
     One object is for one thread at a time; give each thread its own and merge them.
 
@@ -96,22 +98,22 @@ class Accumulators:
         line = x.reshape(-1)
         self._allow(1)
         step = max(_PIECE, -(-line.size // check_threads(threads)))
-        left: dict[int, int] = dict.fromkeys(range(0, line.size, step), 0)
-        while left:
-            needs: list[tuple[int, int]] = []
+        left = dict.fromkeys(range(0, line.size, step), 0)
+        needs: list[tuple[int, int]] = []
 
-            def work(start: int) -> None:
-                at, part = start + left[start], line[start : start + step]
-                done, need = self._add_row(at, 1, part[left[start] :], self._spec.one)
-                left[start] += done
-                if need is not None:
-                    needs.append(need)
+        def work(start: int) -> None:
+            at, part = start + left[start], line[start : start + step]
+            done, need = self._add_row(at, 1, part[left[start] :], self._spec.one)
+            left[start] += done
+            if need is not None:
+                needs.append(need)
 
+        while True:
             run(work, list(left), check_threads(threads))
             if not needs:
                 return self
             self._widen(min(low for low, _ in needs), max(high for _, high in needs))
-        return self
+            needs.clear()
 
     def add_products(self, a: npt.ArrayLike, b: npt.ArrayLike, *, threads: int | None = 1) -> Self:
         """Add the matrix product a·b: a (M, K), b (K, N), ``shape`` (M, N).
@@ -285,10 +287,13 @@ class Accumulators:
             return
         if top > self._layout.lsb + self._layout.width + 64:
             raise OverflowError(f"sums beyond 2^{top - 32} do not fit the window of {self._spec}")
-        wide = np.zeros(((top - bottom) // 32, self._nar.size), np.int64)
+        wide = self._zeros((top - bottom) // 32)
         at = (self._low - bottom) // 32
         wide[at : at + len(self._digits)] = self._digits
         self._low, self._digits = bottom, wide
+
+    def _zeros(self, planes: int) -> npt.NDArray[np.int64]:
+        return np.zeros((planes, self._nar.size), np.int64)
 
     def _add_row(
         self, first: int, step: int, values: Patterns, by: int
@@ -320,3 +325,16 @@ class Accumulators:
 def _is_sign(top: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> bool:
     """Whether the topmost digits only repeat the sign bits of those below."""
     return bool(np.array_equal(top, -(below >> 31)))
+
+
+class Passing(Accumulators):
+    """Sums that are rounded before this thread makes others: their digits reuse memory."""
+
+    __slots__ = ("_turn",)
+
+    def _zeros(self, planes: int) -> npt.NDArray[np.int64]:
+        self._turn = not getattr(self, "_turn", False)  # a wider window copies from the other one
+        size = planes * self._nar.size
+        digits = scratch(f"digits{self._turn}", size).view(np.int64).reshape(planes, -1)
+        digits[:] = 0
+        return digits

@@ -1,7 +1,8 @@
-"""matmul: every element of the product is the exact sum, rounded once, at about the cost of a BLAS.
+"""matmul: each element of the product is the exact sum, rounded once, at about a BLAS's cost.
 
-Three routes lead to the same bits, and an element takes the first that decides it: a float64 product
-with a proven bound (certified.py), slices whose float64 products are exact (products.py), a quire.
+Three routes lead to the same bits, and an element takes the first that decides it: a float64
+product with a proven bound (certified.py), slices whose float64 products are exact (products.py),
+a quire.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, res
 from ._threads import check_threads, run
 from .certified import Product, can_certify
 from .dot import dot
-from .gradient import Accumulators
+from .gradient import Passing
 from .layout import Layout
 
 __all__ = ["fill_product", "matmul"]
@@ -116,7 +117,7 @@ def _preload(
     return term[..., np.newaxis, :] if left else term
 
 
-def _exact(
+def _exact(  # noqa: PLR0917
     x: Patterns,
     y: Patterns,
     add: Patterns | None,
@@ -156,7 +157,7 @@ def _tiny(
     return np.asarray(dot(lines, columns, spec, threads=1), spec.storage).reshape(shape)
 
 
-def _one(
+def _one(  # noqa: PLR0917
     x: Patterns,
     y: Patterns,
     add: Patterns | None,
@@ -206,10 +207,10 @@ def _helps(product: Product, undecided: npt.NDArray[np.int64]) -> bool:
         middle = middle + posit.decode(product.add[i, j], product.spec)
     error = product.factor * magnitude + np.abs(middle) * 2.0**-51
     low, high = (posit.encode(x, product.spec) for x in (middle - error, middle + error))
-    return 2 * np.count_nonzero(low == high) >= few.size
+    return bool(2 * np.count_nonzero(low == high) >= few.size)
 
 
-def _by_slices(
+def _by_slices(  # noqa: PLR0917
     x: Patterns,
     y: Patterns,
     add: Patterns | None,
@@ -222,14 +223,14 @@ def _by_slices(
     height = max(1, _BAND // out.shape[1])
     for i in range(0, len(out), height):
         band = slice(i, i + height)
-        sums = Accumulators(out[band].shape, spec)
+        sums = Passing(out[band].shape, spec)
         products.add_products(sums, x[band], y, threads, how if height >= len(out) else None)
         if add is not None:
             sums.add(add[band], threads=threads)
         out[band] = sums.round(threads=threads)
 
 
-def _dropping(
+def _dropping(  # noqa: PLR0917
     x: Patterns,
     y: Patterns,
     shape: tuple[int, ...],

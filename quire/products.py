@@ -16,6 +16,7 @@ import numpy.typing as npt
 from posit import PositSpec
 
 from ._core import Patterns, core_spec, ffi, is_transpose, lib, pointer
+from ._memory import scratch
 from ._threads import run
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["BLAS", "QUIRE", "Plan", "add_dots", "add_products", "plan"]
 
 Doubles = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
 _SUM_BITS = 51  # of an exact float64 sum that bp_window_add_f64 takes
 _INNER = 1024  # terms multiplied at a time: 20-bit slices
 _MOST_SLICES = 8
+_SAMPLE = 1 << 15
 
 # Costs in nanoseconds, from measurements; they choose a route and cannot change a bit.
 BLAS = 0.02  # of one float64 multiply-add on one thread
@@ -62,7 +64,7 @@ class Plan:
 def add_products(
     sums: Accumulators, a: Patterns, b: Patterns, threads: int, how: Plan | None = None
 ) -> None:
-    """``sums`` += a·b, in runs of at most 1024 terms; ``how`` is the plan of the first, if known."""
+    """``sums`` += a·b, in runs of at most 1024 terms; ``how``: the plan of the first, if known."""
     spec = sums.spec
     rows, inner = a.shape
     cols = b.shape[1]
@@ -87,13 +89,12 @@ def add_dots(sums: Accumulators, a: Patterns, b: Patterns, threads: int) -> None
     inner = a.shape[-1]
     if not inner or not sums._nar.size:
         return
-    origin = -(sums.spec.reach + sums.spec.f_max)
-    ends = [_ends(*_extent(_distinct(x), sums.spec), origin) for x in (a, b)]
+    spans = [_span(_distinct(x), sums.spec) for x in (a, b)]
     sums._nar |= ((a == sums.spec.nar) | (b == sums.spec.nar)).any(axis=-1).reshape(-1)
-    if any(low > high for low, high in ends):
+    if spans[0] is None or spans[1] is None:
         return
     sums._allow(4)
-    sums._widen(ends[0][0] + ends[1][0], ends[0][1] + ends[1][1] + 2 + inner.bit_length())
+    sums._widen(spans[0][0] + spans[1][0], spans[0][1] + spans[1][1] + inner.bit_length())
     spec, window = core_spec(sums.spec), sums._window()
 
     def work(at: tuple[int, tuple[int, ...]]) -> None:
@@ -113,25 +114,17 @@ def _distinct(x: Patterns) -> Patterns:
 
 
 def plan(a: Patterns, b: Patterns, spec: PositSpec, threads: int) -> Plan:
-    """The cheaper way to multiply a (M, K) and b (K, N) exactly, K <= 1024."""
+    """The cheaper way to multiply a (M, K) and b (K, N) exactly, 1024 terms at a time."""
     (rows, inner), cols = a.shape, b.shape[1]
-    found: dict[int, tuple[Counts, Counts]] = {}
-
-    def work(i: int) -> None:
-        found[i] = _extent((a, b)[i], spec)
-
-    run(work, range(2), threads)
-    origin = -(spec.reach + spec.f_max)
-    ends = [_ends(highest, lowest, origin) for highest, lowest in (found[0], found[1])]
-    if any(low > high for low, high in ends):
+    spans = _span(a, spec), _span(b, spec)
+    if spans[0] is None or spans[1] is None:
         return Plan(0.0, 0, 0)
-    low = ends[0][0] + ends[1][0]
-    high = ends[0][1] + ends[1][1] + 2 + inner.bit_length()
+    low, high = spans[0][0] + spans[1][0], spans[0][1] + spans[1][1] + inner.bit_length()
     work_of = rows * cols / threads
     best = Plan(work_of * (inner * QUIRE + _QUIRE_START), low, high)
-    bits = (_SUM_BITS - min(inner, _INNER).bit_length()) // 2
-    lefts = [_cut(*found[0], origin, bits, parts) for parts in range(1, _MOST_SLICES + 1)]
-    rights = [_cut(*found[1], origin, bits, parts) for parts in range(1, _MOST_SLICES + 1)]
+    bits = (_SUM_BITS - (min(inner, _INNER) - 1).bit_length()) // 2
+    lefts = _cuts(a, spec, bits)
+    rights = lefts if is_transpose(a, b) else _cuts(b, spec, bits)
     for left in lefts:
         for right in rights:
             pairs = left.parts * right.parts
@@ -142,36 +135,44 @@ def plan(a: Patterns, b: Patterns, spec: PositSpec, threads: int) -> Plan:
     return best
 
 
-def _extent(x: Patterns, spec: PositSpec) -> tuple[Counts, Counts]:
-    """How many elements have their highest, and their lowest, bit at each binary place."""
+def _span(x: Patterns, spec: PositSpec) -> tuple[int, int] | None:
+    """Where the bits of all elements lie; None if there are none."""
+    flat = _flat(x)
+    found = ffi.new("int32_t[2]")
+    stride = flat.strides[0] if flat.size else 0
+    some = lib.bp_span(core_spec(spec), flat.size, pointer(flat), stride, found)
+    return (found[0], found[1]) if some else None
+
+
+def _flat(x: Patterns) -> Patterns:
+    """The elements in the order of memory; a view of contiguous matrices."""
+    return (x if x.strides[0] >= x.strides[-1] else x.T).reshape(-1)
+
+
+def _cuts(x: Patterns, spec: PositSpec, bits: int) -> list[Cut]:
+    """For each number of slices, those outside which the fewest elements have bits.
+
+    Large matrices are judged by a sample: what lies outside is found again when they are cut.
+    """
+    step = max(1, x.size // _SAMPLE) | 1  # odd, so that it meets all columns
+    some = _flat(x)[::step]
     size = 2 * spec.reach + spec.f_max + 1
+    origin = -(spec.reach + spec.f_max)
     highest, lowest = np.zeros((2, size), np.int64)
-    lines = x if x.strides[0] >= x.strides[1] else x.T
-    flat = lines.reshape(-1)  # a view of contiguous matrices
     lib.bp_extent(
-        core_spec(spec), flat.size, pointer(flat), flat.strides[0] if flat.size else 0,
-        -(spec.reach + spec.f_max), ffi.from_buffer("int64_t[]", highest),
-        ffi.from_buffer("int64_t[]", lowest),
+        core_spec(spec), some.size, pointer(some), some.strides[0] if some.size else 0, origin,
+        ffi.from_buffer("int64_t[]", highest), ffi.from_buffer("int64_t[]", lowest),
     )  # fmt: skip
-    return highest, lowest
-
-
-def _ends(highest: Counts, lowest: Counts, origin: int) -> tuple[int, int]:
-    high, low = np.flatnonzero(highest), np.flatnonzero(lowest)
-    return (int(low[0]) + origin, int(high[-1]) + origin) if high.size else (1, 0)
-
-
-def _cut(highest: Counts, lowest: Counts, origin: int, bits: int, parts: int) -> Cut:
-    """The ``parts`` slices outside which the fewest elements have bits."""
-    above = highest[::-1].cumsum()[::-1]  # above[e]: highest bit at e or more
-    below = lowest.cumsum()  # below[e]: lowest bit at e or less
-    size = highest.size
-    tops = np.arange(1, size + 1)  # candidates: the slices end below this place
-    over = np.append(above, 0)[tops]
-    bottom = tops - parts * bits
-    under = np.where(bottom > 0, below[np.maximum(bottom - 1, 0)], 0)
-    best = int(np.argmin(over + under))
-    return Cut(int(tops[best]) + origin, bits, parts, int(over[best] + under[best]))
+    over = np.append(highest[::-1].cumsum()[::-1], 0)[1:]  # over[e]: a bit above e
+    below = lowest.cumsum()  # below[e]: a bit at e or lower
+    found = []
+    for parts in range(1, _MOST_SLICES + 1):
+        under = np.zeros(size, np.int64)
+        width = parts * bits
+        under[width:] = below[: max(0, size - width)]
+        best = int(np.argmin(over + under))
+        found.append(Cut(best + 1 + origin, bits, parts, int(over[best] + under[best]) * step))
+    return found
 
 
 def _by_quires(sums: Accumulators, a: Patterns, b: Patterns, threads: int) -> None:
@@ -190,14 +191,17 @@ def _by_quires(sums: Accumulators, a: Patterns, b: Patterns, threads: int) -> No
     run(work, range(rows), threads)
 
 
-def _by_slices(
+def _by_slices(  # noqa: PLR0917
     sums: Accumulators, a: Patterns, b: Patterns, left: Cut, right: Cut, threads: int
 ) -> None:
     made: dict[int, Any] = {}
+    sizes = left.parts * a.size, right.parts * b.size
+    room = scratch("slices", sum(sizes) + sums._nar.size)
+    rooms = room[: sizes[0]], room[sizes[0] : sum(sizes)]
     gram = is_transpose(a, b) and left == right
 
     def work(i: int) -> None:
-        made[i] = _slices((a, b)[i], (left, right)[i], sums.spec)
+        made[i] = _slices((a, b)[i], (left, right)[i], sums.spec, rooms[i])
 
     run(work, range(1 if gram else 2), threads)
     if gram:  # one array for both, which the BLAS can make use of
@@ -208,7 +212,7 @@ def _by_slices(
     rows, cols = sums.shape
     sums._allow(2 * left.parts * right.parts)
     height = max(1, -(-rows // (4 * threads)))
-    product = np.empty((rows, cols))
+    product = room[sum(sizes) :].reshape(rows, cols)
     for s in range(left.parts):
         for t in range(right.parts):
             exponent = left.top + right.top - (s + 1) * left.bits - (t + 1) * right.bits
@@ -242,14 +246,14 @@ def _add_line(sums: Accumulators, first: int, step: int, values: Patterns, by: i
             sums._widen(*need)
 
 
-def _slices(x: Patterns, cut: Cut, spec: PositSpec) -> tuple[Doubles, Counts]:
+def _slices(x: Patterns, cut: Cut, spec: PositSpec, room: Doubles) -> tuple[Doubles, Indices]:
     """The slices (parts, *x.shape), and the row-major indices of the elements outside them."""
     if x.strides[0] < x.strides[1]:
-        parts, outside = _slices(x.T, cut, spec)
+        parts, outside = _slices(x.T, cut, spec, room)
         j, i = np.divmod(outside, x.shape[0])
         return parts.transpose(0, 2, 1), i * x.shape[1] + j
     flat = x.reshape(-1)
-    parts = np.empty((cut.parts, *x.shape))
+    parts = room.reshape(cut.parts, *x.shape)
     outside = np.empty(flat.size, np.int64)
     count = lib.bp_slice(
         core_spec(spec), flat.size, pointer(flat), flat.strides[0] if flat.size else 0, cut.top,

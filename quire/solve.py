@@ -34,9 +34,7 @@ class Solution(NamedTuple):
     """Refinements made."""
 
 
-def residual(
-    a: npt.ArrayLike, x: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec
-) -> Patterns:
+def residual(a: npt.ArrayLike, x: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec) -> Patterns:
     """b - a·x, each element rounded once: what is left of b when all the digits cancel.
 
     ``a`` (M, K), ``x`` (K,) or (K, N), ``b`` (M,) or (M, N), of spec.storage. Raises as
@@ -50,8 +48,9 @@ def solve(a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec) -> Solution:
 
     Iterative refinement with exact residuals: x is kept as an unevaluated sum of posits, to which
     each step adds R·(b - a·x) for a float64 inverse R. With E = I - R·a, the exact solution differs
-    from x by at most |R·r| + ‖E‖/(1 - ‖E‖)·max|R·r| in every element, r the residual (docs/quire.md,
-    "Linear systems"). An element is certified when both ends of that interval round to one pattern.
+    from x by at most |R·r| + ‖E‖/(1 - ‖E‖)·max|R·r| in every element, r the residual
+    (docs/quire.md, "Linear systems"). An element is certified when both ends of that interval round
+    to one pattern.
 
     Parameters
     ----------
@@ -71,9 +70,9 @@ def solve(a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec) -> Solution:
         raise ValueError(f"solve: {m.shape} and {right.shape} do not fit")
     if (m == spec.nar).any() or (right == spec.nar).any():
         raise np.linalg.LinAlgError("solve: an operand is NaR")
-    columns = right.reshape(m.shape[0], -1)
-    if columns.size == 0:
+    if right.size == 0:
         return Solution(right.copy(), np.ones(right.shape, np.bool_), 0)
+    columns = right.reshape(m.shape[0], -1)
     work = _wider(spec)
     wide, known = posit.convert(m, spec, work), posit.convert(columns, spec, work)
     inverse, error = _inverse(wide, work)
@@ -90,13 +89,14 @@ def _wider(spec: PositSpec) -> PositSpec:
 
 
 def _precise(work: PositSpec) -> float:
-    """t such that values of at least t in magnitude have 20 fraction bits or more.
+    """t such that values of magnitude t to 1/t are rounded to 2^-20 of themselves, others are not.
 
-    The regime of scale -m·2^es has m + 1 bits, of at most n - 21 - es. Below 2^-900 float64's
-    range ends.
+    The regime of scale -m·2^es has m + 1 bits, that of the scales below m·2^es too, and 20 fraction
+    bits leave n - 21 - es. What is below minpos becomes minpos. Beyond 2^±900 float64 ends.
     """
     short = work.n - 1 - 20 - work.es - 1
-    return float(max(2.0**-900, 2.0 ** -min(short << work.es, 1000) if work.f_min < 20 else 0))
+    cut = 2.0 ** -min(short << work.es, 1000) if work.f_min < 20 else 0.0
+    return max(2.0**-900, cut, float(2 * work.minpos))
 
 
 def _inverse(a: Patterns, spec: PositSpec) -> tuple[Doubles, float]:
@@ -114,7 +114,7 @@ def _inverse(a: Patterns, spec: PositSpec) -> tuple[Doubles, float]:
     return inverse, error if np.isfinite(error) else np.inf
 
 
-def _refine(
+def _refine(  # noqa: PLR0917
     a: Patterns, b: Patterns, inverse: Doubles, error: float, spec: PositSpec, work: PositSpec
 ) -> tuple[Patterns, npt.NDArray[np.bool_], int]:
     """Add corrections until all elements are decided, or the bound stops shrinking."""
@@ -125,17 +125,20 @@ def _refine(
     magnitudes, least = np.abs(inverse), _precise(work)
     while True:
         r = posit.decode(left, work)
-        step = inverse @ r
         # Values of at least `least` are rounded to 2^-20 of themselves, smaller ones stay smaller;
-        # γ is the product's. So the exact R·r lies within `spread` of zero.
+        # γ is the product's, and _TINY what underflows in it. So the exact R·r lies within `spread`
+        # of zero.
         rough = np.abs(r) * (2.0**-20 + bound_factor(len(a)))
         rough += np.where((left != 0) & (np.abs(r) < least), 2 * least, 0)
-        spread = np.abs(step) + magnitudes @ rough * (1 + 2.0**-20)
+        with np.errstate(all="ignore"):
+            step = inverse @ r
+            spread = np.abs(step) + magnitudes @ rough * (1 + 2.0**-20)
+        spread += np.where((left != 0).any(axis=0), _TINY, 0)
         if not np.isfinite(spread).all():
             return x.round(spec), np.zeros(b.shape, np.bool_), steps
         worst = spread.max(axis=0)
         certified = np.zeros(b.shape, np.bool_)
-        if error < 1 and (np.abs(left) != work.maxpos_pattern).all():  # nothing has saturated
+        if error < 1 and (np.abs(r) < 1 / least).all():
             bound = (spread + error / (1 - error) * worst) * (1 + 2.0**-20)
             low, high = _ends(x, bound, spec, work)
             certified = low == high

@@ -123,6 +123,14 @@ void slices(void) {
             expect(high[i] == highest[i], "highest bits", i, high[i], highest[i]);
             expect(least[i] == lowest[i], "lowest bits", i, least[i], lowest[i]);
         }
+        int32_t ends[2] = {0, 0}, low = INT32_MAX, high_bit = INT32_MIN; /* not tighter than it is */
+        int some = bp_span(s, n, a.first, a.stride, ends);
+        for (size_t i = 0; i < span; i++) {
+            if (least[i] && (int32_t)i + from < low) low = (int32_t)i + from;
+            if (high[i]) high_bit = (int32_t)i + from;
+        }
+        expect(some == (high_bit >= low), "span", 0, some, high_bit >= low);
+        if (some) expect(ends[0] <= low && ends[1] == high_bit + 1, "span", 1, ends[0], ends[1]);
         size_t found = bp_slice(s, n, a.first, a.stride, top, bits, parts, cut, n, where);
         expect(found == outside, "outside", 0, (int64_t)found, (int64_t)outside);
         for (size_t i = 0; i < found; i++)

@@ -127,7 +127,7 @@ int bp_check(bp_spec s, npy_intp n, const char *p, npy_intp stride);
 PyArrayMethod_Spec **bp_casts(void); /* casts.c; NULL-terminated */
 int bp_register_ufuncs(void);        /* ufuncs.c */
 int bp_register_reductions(void);
-PyObject *bp_set_product(PyObject *module, PyObject *function);    /* matmul.c */
+PyObject *bp_set_product(PyObject *module, PyObject *function); /* matmul.c */
 int bp_add_loop(const char *ufunc, int nin, PyArray_DTypeMeta **dtypes, PyType_Slot *slots,
                 NPY_ARRAYMETHOD_FLAGS flags);
 

@@ -1,11 +1,13 @@
-"""posit.sum, mean, var, std, median, dot and einsum: exact over any axes, and rounded once.
+"""posit.sum, mean, var, std and median: exact over any axes, and rounded once.
 
-Statistics are judged by fractions and the rounding boundaries, einsum by NumPy's own on arrays of
-fractions. The judges themselves are tried on functions that round twice.
+They are judged by fractions and the rounding boundaries. The judge itself is tried on functions
+that round twice.
 """
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -144,9 +146,12 @@ def test_degrees_of_freedom() -> None:
             want = variance(line, Fraction(float(ddof)))
             assert rounds_to(posit.var(a, ddof=ddof).bits, want, bposit16)
             assert rounds_to_root(posit.std(a, ddof=ddof).bits, want, bposit16)
-    for ddof in (7, 8, 7.5):
-        assert posit.var(a, ddof=ddof).is_nar
-        assert posit.std(a, ddof=ddof).is_nar
+    for function in (posit.var, posit.std):
+        for left, ddof in ((7, 7), (7, 8), (7, 7.5), (0, -1), (1, 1)):
+            assert function(a[:left], ddof=ddof).is_nar
+        for ddof in (np.inf, -np.inf, np.nan):
+            with pytest.raises(ValueError, match=f"ddof: expected a finite number, got {ddof}"):
+                function(a, ddof=ddof)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -165,6 +170,98 @@ def test_arguments(name: str) -> None:
     for wrong in (np.ones(3), [1, 2], 3, "1", np.ones(2, int), a.astype(object)):
         with pytest.raises(TypeError, match="a: expected an array of a posit dtype, got"):
             function(wrong)
+    with pytest.raises(TypeError, match="masks are not understood"):
+        function(np.ma.masked_array(a, [[True, False], [False, False]]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docstrings_name_every_parameter(name: str) -> None:
+    function = getattr(posit, name)
+    said = re.findall(r"^(\w+) : ", function.__doc__, re.MULTILINE)
+    assert said == [
+        word for word in ("a", "axis", "ddof", "keepdims", "where")
+        if word in inspect.signature(function).parameters
+    ]  # fmt: skip
+    assert all(part in function.__doc__ for part in ("Returns", "Raises", "Source"))
+
+
+# ---- where=
+CHOOSING = ["sum", "mean", "var", "std"]
+CONDITIONS: list[tuple[int, ...]] = [(3, 4, 5), (4, 5), (5,), (3, 1, 1), (1, 4, 1), (1,), ()]
+
+
+@pytest.mark.parametrize("shape", CONDITIONS, ids=str)
+@pytest.mark.parametrize("name", CHOOSING)
+def test_where(name: str, shape: tuple[int, ...]) -> None:
+    """As if what is excluded were not there, NaR too; and as the fractions have it."""
+    function = getattr(posit, name)
+    right = rounds_to_root if name == "std" else rounds_to
+    rng = np.random.default_rng(8)
+    for spec in (bposit16, PositSpec(34, 6, 5)):
+        for share in (0.0, 0.3, 0.7, 1.0):
+            where = rng.random(shape) < share
+            every = np.broadcast_to(where, (3, 4, 5))
+            a = random(spec, (3, 4, 5), 9, nar=False)
+            a[~every & (rng.random((3, 4, 5)) < 0.5)] = NaR
+            for axes in ((0,), (2,), (0, 2), (2, 1), (0, 1, 2)):
+                lines, chosen = (
+                    np.moveaxis(x, axes, range(3 - len(axes), 3)).reshape(
+                        *(n for i, n in enumerate(a.shape) if i not in axes), -1
+                    )
+                    for x in (a, every)
+                )
+                for what, x in layouts(a):
+                    got = function(x, axes, where=where)
+                    assert np.shape(got) == lines.shape[:-1], what
+                    for i in np.ndindex(lines.shape[:-1]):
+                        left = [v for v in fractions(lines[i][chosen[i]]) if v is not None]
+                        bits = int(posit.bits(got)[i])
+                        if left or name == "sum":
+                            assert right(bits, RULES[name](left), spec), (what, axes, i)
+                        else:
+                            assert bits == spec.nar
+                    kept = function(x, axes, where=where, keepdims=True)
+                    assert np.array_equal(kept, np.expand_dims(got, axes))
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+def test_where_keeps_the_nar_that_counts(name: str) -> None:
+    function = getattr(posit, name)
+    a = made([[1, NaR, 3], [4, 5, 6]])
+    assert function(a, where=~np.isnan(a)) == function(a[~np.isnan(a)])
+    assert function(a, 1, where=[True, True, False])[0].is_nar
+    assert function(a, 0, where=[[False], [True]]).tolist() == [
+        function(a[1:, i]) for i in range(3)
+    ]
+    assert function(a[:0], 0, where=True).tolist() == function(a[:0], 0, where=False).tolist()
+    assert function(a[:, :0], 1, where=np.zeros((2, 0), bool)).tolist() == [function(a[0, :0])] * 2
+    if name in ("var", "std"):
+        few = np.array([[False, False, True], [True, True, False]])
+        assert posit.bits(function(a, 1, ddof=1, where=few)).tolist() == [
+            bposit16.nar, function(made([4, 5]), ddof=1).bits,
+        ]  # fmt: skip
+
+
+def test_where_of_many_rows() -> None:
+    rng = np.random.default_rng(10)
+    a, where = random(bposit16, (5000, 9), 10), rng.random((5000, 9)) < 0.6
+    for function in (posit.sum, posit.mean, posit.var, posit.std):
+        got = function(a, 1, where=where)
+        for i in range(0, 5000, 83):
+            assert got[i] == function(a[i][where[i]])
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+def test_conditions_that_mean_nothing(name: str) -> None:
+    function, a = getattr(posit, name), made([[1, 2, 3], [4, 5, 6]])
+    for shape in ((2,), (3, 2), (1, 2, 3), (0,)):
+        with pytest.raises(ValueError, match=r"where: shape .* does not broadcast to \(2, 3\)"):
+            function(a, where=np.ones(shape, bool))
+    for wrong in (1, [1, 0, 1], None, a, "yes", np.ones(3)):
+        with pytest.raises(TypeError, match="where: expected booleans, such as a > 0, got"):
+            function(a, where=wrong)
+    with pytest.raises(TypeError, match="where: masks are not understood"):
+        function(a, where=np.ma.masked_array([True, False, True], [True, False, False]))
 
 
 def test_a_sum_is_exact_whatever_the_order() -> None:
@@ -174,104 +271,6 @@ def test_a_sum_is_exact_whatever_the_order() -> None:
     for _ in range(5):
         assert posit.sum(rng.permutation(posit.bits(a)).view(a.dtype)) == want
     assert posit.sum(np.concatenate([a, -a[::-1]])) == 0
-
-
-# ---- products
-def exact_array(a: Array) -> npt.NDArray[np.object_]:
-    """Fractions in the shape of the array; an array without NaR."""
-    found = np.empty(a.size, object)
-    found[:] = fractions(a)
-    return found.reshape(a.shape)
-
-
-def rounded(exact: Any, spec: PositSpec) -> list[int]:
-    return [reference.encode(Fraction(x), spec) for x in np.asarray(exact, object).reshape(-1)]
-
-
-EINSUMS: list[tuple[str, list[tuple[int, ...]]]] = [
-    ("i,i", [(6,), (6,)]), ("i,i->i", [(6,), (6,)]), ("i,j->ij", [(3,), (4,)]),
-    ("i,j->ji", [(3,), (4,)]), ("i,j->", [(3,), (4,)]), ("ij,jk", [(3, 4), (4, 2)]),
-    ("ij,jk->ki", [(3, 4), (4, 2)]), ("ij,kj->ik", [(3, 4), (2, 4)]),
-    ("ij,ij->", [(3, 4), (3, 4)]), ("ij,ij->j", [(3, 4), (3, 4)]), ("ij,ji->i", [(3, 4), (4, 3)]),
-    ("bij,bjk->bik", [(2, 3, 4), (2, 4, 2)]), ("bij,jkb->kib", [(2, 3, 4), (4, 2, 2)]),
-    ("ij,k->i", [(3, 4), (2,)]), ("ijk,k", [(2, 3, 4), (4,)]), ("ba,ac", [(2, 3), (3, 2)]),
-    ("i,->i", [(3,), ()]), (",", [(), ()]), (" i j , j k -> i k ", [(3, 4), (4, 2)]),
-    ("Ij,jI->I", [(3, 2), (2, 3)]), ("ij->", [(3, 4)]), ("ij->ji", [(3, 4)]), ("ji", [(3, 4)]),
-    ("ijk->j", [(2, 3, 4)]), ("ijk->ki", [(2, 3, 4)]), ("i", [(3,)]), ("", [()]),
-    ("i,i->", [(0,), (0,)]), ("ij,jk->ik", [(2, 0), (0, 3)]), ("ij->i", [(2, 0)]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("subscripts", "shapes"), EINSUMS, ids=lambda x: str(x).replace(" ", ""))
-@pytest.mark.parametrize("spec", [bposit16, bposit8, PositSpec(34, 6, 5), standard(64)], ids=str)
-def test_einsum(spec: PositSpec, subscripts: str, shapes: list[tuple[int, ...]]) -> None:
-    for seed in range(3):
-        arrays = [random(spec, shape, seed + i, nar=False) for i, shape in enumerate(shapes)]
-        want = np.asarray(np.einsum(subscripts, *map(exact_array, arrays)))
-        for kinds in zip(*map(layouts, arrays), strict=True):
-            got = posit.einsum(subscripts, *(x for _, x in kinds))
-            assert isinstance(got, np.ndarray if want.ndim else Posit)
-            assert np.shape(got) == want.shape, kinds[0][0]
-            assert posit.bits(np.asarray(got)).reshape(-1).tolist() == rounded(want, spec)
-    if len(arrays) == 2 and arrays[0].size and arrays[1].size:
-        arrays[0][(0,) * arrays[0].ndim] = NaR
-        assert np.isnan(posit.einsum(subscripts, *arrays)).any()
-
-
-SHAPES: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
-    ((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 2)), ((3, 4), (4, 2)), ((2, 3, 4), (4, 5)),
-    ((4,), (2, 4, 3)), ((3, 4), (2, 4, 3)), ((2, 3, 4), (2, 4, 3)), ((), (2, 3)), ((2, 3), ()),
-    ((), ()), ((0,), (0,)), ((3, 0), (0, 2)), ((4, 0), (2, 0, 3)), ((0, 2), (3, 2, 1)),
-    ((4, 2), (3, 2, 0)), ((2, 2), (0, 2, 3)), ((2, 3, 4), (4,)),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("left", "right"), SHAPES, ids=str)
-@pytest.mark.parametrize("spec", [bposit16, PositSpec(13, 6, 5), standard(64)], ids=str)
-def test_dot(spec: PositSpec, left: tuple[int, ...], right: tuple[int, ...]) -> None:
-    a, b = random(spec, left, 1, nar=False), random(spec, right, 2, nar=False)
-    want = np.asarray(np.dot(exact_array(a), exact_array(b)))
-    for (what, x), (_, y) in zip(layouts(a), layouts(b), strict=True):
-        got = posit.dot(x, y)
-        assert isinstance(got, np.ndarray if want.ndim else Posit)
-        assert np.shape(got) == want.shape, what
-        assert posit.bits(np.asarray(got)).reshape(-1).tolist() == rounded(want, spec), what
-
-
-def test_products_that_fuse_nothing_are_seen() -> None:
-    """Rounding each product first, as a loop over NumPy's + and * does, gives other bits."""
-    a, b = random(bposit16, (9, 60), 1, nar=False), random(bposit16, (9, 60), 2, nar=False)
-    fused = posit.einsum("ij,ij->i", a, b)
-    assert not np.array_equal(fused, posit.sum(a * b, 1))
-    assert posit.bits(fused).tolist() == rounded((exact_array(a) * exact_array(b)).sum(1), bposit16)
-
-
-def test_formats_of_one_family_widen() -> None:
-    a, b = made([1.5, 2]), made([0.1, 3], bposit32)
-    want = rounded((exact_array(a) * exact_array(b)).sum(), bposit32)
-    for found in (posit.dot(a, b), posit.dot(b, a), posit.einsum("i,i", a, b)):
-        assert (found.spec, [found.bits]) == (bposit32, want)
-    for use in (posit.dot, lambda x, y: posit.einsum("i,i", x, y)):
-        with pytest.raises(TypeError, match=r"cannot mix posits of <16,6,5> and <8,3,2>"):
-            use(a, made([1, 2], bposit8))
-        with pytest.raises(TypeError, match="expected an array of a posit dtype, got float64"):
-            use(a, np.ones(2))
-
-
-@pytest.mark.parametrize(
-    ("subscripts", "count", "text"),
-    [
-        ("ij,jk,kl->il", 3, "a quire holds products of two posits; multiply pairs first"),
-        ("", 0, "einsum of 0 operands"), ("ii->i", 1, "does not name the 2 axes"),
-        ("i", 1, "does not name the 2 axes"), ("...i->i", 1, "does not fit 1 operand"),
-        ("ij", 2, "does not fit 2 operand"), ("ij->ijk", 1, "repeats a letter or names a new one"),
-        ("ij->ii", 1, "repeats a letter"), ("1j", 1, "does not fit"), ("ij->->j", 1, "not fit"),
-        ("ij,jk", 2, "'j' is 3 in one operand and 2 in the other"),
-    ],
-)  # fmt: skip
-def test_subscripts_that_mean_nothing(subscripts: str, count: int, text: str) -> None:
-    with pytest.raises(ValueError, match=text):
-        posit.einsum(subscripts, *[np.zeros((2, 3), posit.dtype(bposit16))] * count)
 
 
 # ---- NumPy's own prod, which rounds after each factor

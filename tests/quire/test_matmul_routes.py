@@ -154,8 +154,33 @@ def test_the_plan_is_a_plan() -> None:
     assert made.high >= 2 + 9
     assert made.left.bits * made.left.parts >= 9
     assert made.left.outside == 0
-    a[5, 5] = 1  # far away: outside the slices, by itself
-    assert products.plan(a, b, bposit16, 1).left.outside == 1  # type: ignore[union-attr]
+    a[5, 5] = 1  # far away: outside the slices, by itself, and perhaps outside the sample
+    again = products.plan(a, b, bposit16, 1)
+    assert again.low < -200
+    assert again.left
+    assert again.left.outside in (0, 3)
+    _, outside = products._slices(a, again.left, bposit16, np.empty(again.left.parts * a.size))
+    assert outside.tolist() == [5 * 300 + 5]
+    assert products.plan(a[:10], b, bposit16, 1).left.outside == 1  # type: ignore[union-attr]
     wide = finite(bposit64, (3, 20), rng)
     assert products.plan(wide, wide.T, bposit64, 1).left is None
     assert products.plan(a * 0, b, bposit16, 1).nanoseconds == 0
+
+
+@pytest.mark.parametrize("wider", [False, True])
+@pytest.mark.parametrize("k", [1023, 1024])
+def test_slices_as_wide_as_they_may_be(
+    k: int, wider: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The largest digits throughout; with slices 3 bits wider float64 would round some sums."""
+    force(monkeypatch, "slices alone")
+    if wider:
+        monkeypatch.setattr(products, "_SUM_BITS", products._SUM_BITS + 6)
+    ones = bposit32.one | ((1 << bposit32.f_max) - 1)  # 2 - epsilon
+    a = np.full((9, k), ones, np.int32)
+    a[:, k // 2 :] += 1 - (1 << 14)  # and a little less
+    b = np.full((k, 7), ones, np.int32)
+    want = exact_product(a[:1], b[:, :1], bposit32, -posit.encode([[4.0 * k]], bposit32))
+    add = -posit.encode(4.0 * k, bposit32)
+    got = quire.matmul(a, b, bposit32, add=add)
+    assert (got == want).all() != wider
