@@ -28,6 +28,7 @@ lint: $(VENV)/lint.stamp $(VENV)/test.stamp  # mypy reads the packages that are 
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench matmul --cores 2
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
