@@ -183,7 +183,7 @@ class Accumulators:
 
     def values(self) -> npt.NDArray[np.object_]:
         """The exact sums, as an array of fractions.Fraction; None for NaR."""
-        self._settle()
+        self.settle()
         unit = Fraction(2) ** self._low
         out = np.empty(self._nar.size, object)
         for i, nar in enumerate(self._nar.tolist()):
@@ -205,13 +205,102 @@ class Accumulators:
         self._nar[:] = 0
         return self
 
+    def settle(self) -> Self:
+        """Carry, and cut the window to the digits in use: equal sums then have equal windows."""
+        self._digits[:, self._nar != 0] = 0
+        self._carry()
+        digits = self._digits
+        while len(digits) and not digits[0].any():
+            digits, self._low = digits[1:], self._low + 32
+        while len(digits) > 1 and _is_sign(digits[-1], digits[-2]):
+            digits = digits[:-1].copy()
+            digits[-1] -= (digits[-1] >> 31) << 32
+        self._digits = np.ascontiguousarray(digits)
+        if not len(digits):
+            self._low = 0
+        return self
+
+    def digits(self, window: tuple[int, int] | None = None) -> npt.NDArray[np.int64]:
+        """The sums as integers in digits of 32 bits, for transport: Σ_k digits[k]·2^(low + 32·k).
+
+        Every digit is at least -2^31 and below 2^32, and those of NaR are 0. So the digits that up
+        to 2^31 - 1 objects have in one window may be added in int64; :meth:`from_digits` takes the
+        total. Settles the sums.
+
+        Parameters
+        ----------
+        window : (int, int), optional
+            (low, high), multiples of 32, around the window in use (:attr:`window` after
+            :meth:`settle`); default that one.
+
+        Returns
+        -------
+        ndarray of int64, (planes, *shape); a copy.
+
+        Raises ValueError for a window that cannot hold the digits in use.
+        """
+        low, high = self.settle().window
+        bottom, top = (low, high) if window is None else window
+        inside = low == high or bottom <= low <= high <= top
+        if bottom % 32 or top % 32 or bottom > top or not inside:
+            raise ValueError(
+                f"window ({bottom}, {top}): possible are multiples of 32 around the window in use,"
+                f" ({low}, {high})"
+            )
+        wide = np.zeros(((top - bottom) // 32, self._nar.size), np.int64)
+        at = (low - bottom) // 32 if low < high else 0
+        wide[at : at + len(self._digits)] = self._digits
+        return wide.reshape(len(wide), *self._shape)
+
+    @classmethod
+    def from_digits(
+        cls,
+        digits: npt.NDArray[np.int64],
+        low: int,
+        spec: PositSpec,
+        is_nar: npt.ArrayLike = False,
+    ) -> Accumulators:
+        """The sums Σ_k digits[k]·2^(low + 32·k): of what :meth:`digits` gave, or totals of such.
+
+        Parameters
+        ----------
+        digits : ndarray of int64, (planes, *shape)
+            Below 2^63 - 2^32 in magnitude.
+        low : int
+            A multiple of 32.
+        spec : PositSpec
+            The format accumulated.
+        is_nar : array_like of bool
+            Broadcasts to ``shape``.
+
+        Raises TypeError for another dtype; ValueError for a wrong ``low`` or shape; OverflowError
+        for places that no sum of the format has.
+        """
+        if not isinstance(digits, np.ndarray) or digits.dtype != np.int64 or digits.ndim == 0:
+            found = getattr(digits, "dtype", type(digits).__name__)
+            raise TypeError(f"digits must be an int64 array of (planes, *shape), got {found}")
+        made = cls(digits.shape[1:], spec)
+        least, most = made._layout.lsb - 64, made._layout.lsb + made._layout.width + 64
+        if low % 32:
+            raise ValueError(f"low = {low}: the lowest place must be a multiple of 32")
+        if len(digits) and not least <= low <= low + 32 * len(digits) <= most:
+            raise OverflowError(
+                f"digits from 2^{low} to 2^{low + 32 * len(digits)}: sums of {spec} lie between"
+                f" 2^{least} and 2^{most}"
+            )
+        made._low = low if len(digits) else 0
+        made._digits = digits.reshape(len(digits), made._nar.size).copy()
+        made._nar[:] = np.broadcast_to(np.asarray(is_nar, bool), made._shape).reshape(-1)
+        made._carry()
+        return made
+
     def to_bytes(self) -> bytes:
         """Header, NaR bits, sums as integers of 32·planes bits, and a checksum; without the shape.
 
         The window is cut to the digits in use, so that equal sums give equal bytes. Size:
         40 + ⌈count/8⌉ + 4·count·planes bytes.
         """
-        self._settle()
+        self.settle()
         return _serial.pack_sums(self._spec, self._low, self._digits, self._nar)
 
     @classmethod
@@ -306,20 +395,6 @@ class Accumulators:
             stride, int(by), need,
         )  # fmt: skip
         return done, None if done == values.size else (need[0], need[1])
-
-    def _settle(self) -> None:
-        """The one window and the digits that a set of sums has, whatever led to them."""
-        self._digits[:, self._nar != 0] = 0
-        self._carry()
-        digits = self._digits
-        while len(digits) and not digits[0].any():
-            digits, self._low = digits[1:], self._low + 32
-        while len(digits) > 1 and _is_sign(digits[-1], digits[-2]):
-            digits = digits[:-1].copy()
-            digits[-1] -= (digits[-1] >> 31) << 32
-        self._digits = np.ascontiguousarray(digits)
-        if not len(digits):
-            self._low = 0
 
 
 def _is_sign(top: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> bool:
