@@ -10,7 +10,11 @@ mode; a compiled forward-mode derivative is refused, because Dynamo would drop i
 """
 
 from .casts import decode, encode, fake_quant
-from .elementwise import add, div, mul, neg, sub, unary
-from .products import matmul, sum
+from .elementwise import add, div, fma, mul, neg, per, sub
+from .products import dot, linear, matmul, sum
+from .reductions import mean, mean_square
 
-__all__ = ["add", "decode", "div", "encode", "fake_quant", "matmul", "mul", "neg", "sub", "sum", "unary"]
+__all__ = [
+    "add", "decode", "div", "dot", "encode", "fake_quant", "fma", "linear", "matmul", "mean",
+    "mean_square", "mul", "neg", "per", "sub", "sum",
+]  # fmt: skip

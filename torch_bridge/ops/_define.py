@@ -22,12 +22,13 @@ from posit.spec import SpecLike
 
 __all__ = ["Rule", "define", "spec_of", "text_of"]
 
-Grads = Sequence[Tensor | None]
+Inputs = tuple[Any, ...]
+Grad = Callable[[], Tensor] | None
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An operation on tensors.
+    """An operation on tensors, of which any may be optional.
 
     Parameters
     ----------
@@ -40,20 +41,22 @@ class Rule:
     fake : callable
         An empty tensor of the result's shape and dtype.
     vjp : callable
-        (inputs, output, gradient) to the gradients of the tensors, in posit operations.
+        (inputs, output, gradient) to the gradients of the tensors, in posit operations: for each a
+        callable that makes it, so that only those needed are made, or None.
     jvp : callable
         (inputs, output, tangents) to the tangent; a tangent is None where an input has none.
     batched : callable
-        (inputs, in_dims, size) to inputs with the batch as leading axis, for ``torch.vmap``.
+        (function, inputs, in_dims, size) to the results with the batch as leading axis, for
+        ``torch.vmap``. ``function`` is the operation itself.
     """
 
     name: str
     schema: str
     kernel: Callable[..., Tensor]
     fake: Callable[..., Tensor]
-    vjp: Callable[[tuple[Any, ...], Tensor, Tensor], Grads]
-    jvp: Callable[[tuple[Any, ...], Tensor, Grads], Tensor]
-    batched: Callable[[tuple[Any, ...], tuple[Any, ...], int], tuple[Any, ...]]
+    vjp: Callable[[Inputs, Tensor, Tensor], Sequence[Grad]]
+    jvp: Callable[[Inputs, Tensor, Sequence[Tensor | None]], Tensor]
+    batched: Callable[[Callable[..., Tensor], Inputs, Inputs, int], Tensor]
     tensors: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,22 +66,19 @@ class Rule:
 
 @lru_cache(maxsize=256)
 def spec_of(text: str) -> PositSpec:
-    """The format that a schema's string argument names; only those that float64 can show.
-
-    Raises TypeError for formats whose values float64 does not hold.
-    """
-    spec = PositSpec.parse(text)
-    if spec.f_max > 52 or spec.reach > 1022:
-        raise TypeError(f"{spec} does not fit float64, in which torch_bridge shows posits")
-    return spec
+    """The format that a schema's string argument names."""
+    return PositSpec.parse(text)
 
 
 def text_of(spec: SpecLike) -> str:
-    """The format as a schema's argument: text, which traces as a constant."""
+    """The format as a schema's argument: text, which traces as a constant.
+
+    Raises TypeError for formats whose values float64 does not hold.
+    """
     found = PositSpec.parse(spec)
-    text = f"{found.n},{found.rs},{found.es}"
-    spec_of(text)
-    return text
+    if not found.fits_float64:
+        raise TypeError(f"{found} does not fit float64, in which torch_bridge shows posits")
+    return f"{found.n},{found.rs},{found.es}"
 
 
 def define(rule: Rule) -> Callable[..., Tensor]:
@@ -88,24 +88,26 @@ def define(rule: Rule) -> Callable[..., Tensor]:
     )
     made.register_fake(rule.fake)
 
-    def setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup(ctx: Any, inputs: Inputs, output: Tensor) -> None:
         ctx.save_for_backward(*inputs[: rule.tensors], output)
         ctx.save_for_forward(*inputs[: rule.tensors], output)
         ctx.rest = inputs[rule.tensors :]
 
-    def saved(ctx: Any) -> tuple[tuple[Any, ...], Tensor]:
+    def saved(ctx: Any) -> tuple[Inputs, Tensor]:
         *tensors, output = ctx.saved_tensors
         return (*tensors, *ctx.rest), output
 
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, output = saved(ctx)
-        grads = rule.vjp(inputs, output, gradient)
+        makers = rule.vjp(inputs, output, gradient)
+        needed = ctx.needs_input_grad[: rule.tensors]
+        grads = [m() if m and need else None for m, need in zip(makers, needed, strict=True)]
         return (*grads, *[None] * len(ctx.rest))
 
     made.register_autograd(backward, setup_context=setup)
 
-    def batch(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
-        return function(*rule.batched(inputs, in_dims, info.batch_size)), 0
+    def batch(info: Any, in_dims: Inputs, *inputs: Any) -> tuple[Tensor, int]:
+        return rule.batched(function, inputs, in_dims, info.batch_size), 0
 
     made.register_vmap(batch)
     torch_op = getattr(torch.ops.bposit, rule.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ import posit
 from posit import PositSpec
 from posit.spec import SpecLike
 
-from ._define import Rule, define, spec_of, text_of
+from ._define import Inputs, Rule, define, spec_of, text_of
 from ._kernels import bits_of, empty, tensor_of
 
-__all__ = ["decode", "encode", "fake_quant"]
+__all__ = ["check_word", "decode", "encode", "fake_quant"]
 
 STORAGE = {8: torch.int8, 16: torch.int16, 32: torch.int32, 64: torch.int64}
 
@@ -56,28 +56,83 @@ def decode(bits: Tensor, spec: SpecLike) -> Tensor:
     return found
 
 
+@_encode.register_vmap
+@_decode.register_vmap
+def _(info: Any, dims: Inputs, x: Tensor, spec: str) -> tuple[Tensor, Any]:
+    op = torch.ops.bposit.encode if x.is_floating_point() else torch.ops.bposit.decode
+    return op(x, spec), dims[0]
+
+
 def _round(x: Tensor, text: str) -> Tensor:
     spec = spec_of(text)
     return tensor_of(bits_of(x, spec), spec)
 
 
-def _first(inputs: tuple[Any, ...], in_dims: tuple[Any, ...], size: int) -> tuple[Any, ...]:
-    return (inputs[0].movedim(in_dims[0], 0), *inputs[1:])
-
-
-_fake_quant = define(
+_nearest = define(
     Rule(
         "fake_quant",
         "(Tensor x, str spec) -> Tensor",
         _round,
         lambda x, text: empty(x, x.shape),
-        lambda inputs, out, g: (_fake_quant(g, inputs[1]),),
-        lambda inputs, out, tangents: _fake_quant(tangents[0], inputs[1]),
-        _first,
+        lambda i, out, g: (lambda: _nearest(g, i[1]),),
+        lambda i, out, t: _nearest(t[0], i[1]),
+        lambda f, i, dims, size: f(i[0].movedim(dims[0], 0), i[1]),
     )
 )
 
 
-def fake_quant(x: Tensor, spec: SpecLike) -> Tensor:
-    """Round to posits, as float64. The derivative is taken to be 1, its argument rounded too."""
-    return _fake_quant(x, text_of(spec))
+def _round_stochastically(x: Tensor, key: str, start: int, text: str) -> Tensor:
+    spec = spec_of(text)
+    values = x.detach().to(torch.float64).numpy()
+    bits = posit.encode(values, spec, rounding="stochastic", key=int(key), start=start)
+    return tensor_of(bits, spec)
+
+
+# torch.vmap gives every sample the words that the sample alone would get.
+_stochastic = define(
+    Rule(
+        "fake_quant_stochastic",
+        "(Tensor x, str key, int start, str spec) -> Tensor",
+        _round_stochastically,
+        lambda x, key, start, text: empty(x, x.shape),
+        lambda i, out, g: (lambda: _nearest(g, i[3]),),
+        lambda i, out, t: _nearest(t[0], i[3]),
+        lambda f, i, dims, size: torch.stack([f(x, *i[1:]) for x in i[0].unbind(dims[0])]),
+    )
+)
+
+
+def fake_quant(
+    x: Tensor,
+    spec: SpecLike,
+    *,
+    rounding: Literal["nearest", "stochastic"] = "nearest",
+    key: int | None = None,
+    start: int = 0,
+) -> Tensor:
+    """Round to posits, as float64.
+
+    The derivative is taken to be 1, its argument rounded to nearest.
+
+    Parameters
+    ----------
+    x : Tensor
+    spec : format
+    rounding, key, start
+        As for :func:`posit.encode`: stochastic rounding of element i in C order uses word
+        ``start + i`` of the stream that ``key`` seeds, and no generator of torch.
+    """
+    if rounding == "stochastic":
+        check_word("fake_quant: key", key)
+        return _stochastic(x, str(key), start, text_of(spec))
+    if rounding != "nearest":
+        raise ValueError(f"rounding {rounding!r}: possible are 'nearest' and 'stochastic'")
+    if key is not None or start:
+        raise ValueError("fake_quant: key and start belong to rounding='stochastic'")
+    return _nearest(x, text_of(spec))
+
+
+def check_word(name: str, value: int | None) -> None:
+    """Raise ValueError unless it can seed a stream."""
+    if not isinstance(value, int) or not 0 <= value < 1 << 64:
+        raise ValueError(f"{name} must be an integer from 0 to 2^64-1, got {value!r}")

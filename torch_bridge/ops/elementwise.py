@@ -1,4 +1,4 @@
-"""Arithmetic and functions, element by element, each correctly rounded."""
+"""Arithmetic, element by element, each rounded once."""
 
 from __future__ import annotations
 
@@ -10,49 +10,56 @@ import torch
 from torch import Tensor
 
 import posit
-from posit import functions
 from posit.spec import SpecLike
 
-from ._define import Rule, define, spec_of, text_of
-from ._kernels import bits_of, broadcast_batch, empty, tensor_of, unbroadcast
-from .products import sum as total
+from ._define import Grad, Inputs, Rule, define, spec_of, text_of
+from ._kernels import bits_of, divided, empty, tensor_of, together, unbroadcast
+from .casts import _nearest
+from .products import _dot, _sum
 
-__all__ = ["add", "div", "mul", "neg", "sub", "unary"]
+__all__ = ["add", "div", "fma", "mul", "neg", "per", "sub"]
 
 Function = Callable[..., Tensor]
 
 
-def _binary(name: str, vjp: Any, jvp: Any) -> Function:
-    apply = getattr(posit, name)
+def _elementwise(name: str, names: str, grads: Any, jvp: Any) -> Function:
+    """An operation of posit.arithmetic on as many tensors as ``names`` has letters.
 
-    def kernel(a: Tensor, b: Tensor, text: str) -> Tensor:
-        spec = spec_of(text)
-        made = apply(bits_of(a, spec), bits_of(b, spec), spec)
-        return tensor_of(np.asarray(made, spec.storage), spec)
+    ``grads`` takes (*operands, output, gradient, spec) to a callable for each operand, ``jvp``
+    (*operands, output, *tangents, spec) to the terms of the tangent.
+    """
+    apply, count = getattr(posit, name), len(names)
 
-    def fake(a: Tensor, b: Tensor, text: str) -> Tensor:
-        return empty(a, torch.broadcast_shapes(a.shape, b.shape))
+    def kernel(*inputs: Any) -> Tensor:
+        spec = spec_of(inputs[count])
+        return tensor_of(apply(*(bits_of(x, spec) for x in inputs[:count]), spec), spec)
 
-    def reverse(inputs: tuple[Any, ...], out: Tensor, g: Tensor) -> tuple[Tensor, ...]:
-        a, b, text = inputs
-        return tuple(
-            unbroadcast(d, x.shape, lambda t, axes: total(t, axes, spec=text))
-            for d, x in zip(vjp(a, b, out, g, text), (a, b), strict=True)
-        )
+    def fake(*inputs: Any) -> Tensor:
+        return empty(inputs[0], torch.broadcast_shapes(*(x.shape for x in inputs[:count])))
 
-    def forward(inputs: tuple[Any, ...], out: Tensor, tangents: Any) -> Tensor:
-        a, b, text = inputs
-        parts = [part for part in jvp(a, b, out, *tangents, text) if part is not None]
-        both = parts[0] if len(parts) == 1 else add(*parts, spec=text)
-        return both.expand_as(out)
+    def reverse(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
+        text = inputs[count]
+        made = grads(*inputs[:count], out, g, text)
 
-    def batched(inputs: tuple[Any, ...], dims: tuple[Any, ...], size: int) -> tuple[Any, ...]:
-        rank = max(x.dim() - (d is not None) for x, d in zip(inputs[:2], dims, strict=False))
-        moved = (broadcast_batch(x, d, rank, size) for x, d in zip(inputs[:2], dims, strict=False))
-        return (*moved, inputs[2])
+        def fitted(make: Callable[[], Tensor], x: Tensor) -> Callable[[], Tensor]:
+            return lambda: unbroadcast(make(), x.shape, lambda t, axes: _sum(t, axes, text))
 
+        return [fitted(make, x) for make, x in zip(made, inputs[:count], strict=True)]
+
+    def forward(inputs: Inputs, out: Tensor, tangents: Any) -> Tensor:
+        text = inputs[count]
+        terms = [t for t in jvp(*inputs[:count], out, *tangents, text) if t is not None]
+        found = terms[0]
+        for term in terms[1:]:
+            found = _add(found, term, text)
+        return found.expand_as(out)
+
+    def batched(f: Function, inputs: Inputs, dims: Inputs, size: int) -> Tensor:
+        return f(*together(inputs[:count], dims[:count]), inputs[count])
+
+    schema = ", ".join(f"Tensor {letter}" for letter in names)
     return define(
-        Rule(name, "(Tensor a, Tensor b, str spec) -> Tensor", kernel, fake, reverse, forward, batched)
+        Rule(name, f"({schema}, str spec) -> Tensor", kernel, fake, reverse, forward, batched)
     )
 
 
@@ -60,28 +67,62 @@ def _times(a: Tensor, b: Tensor | None, text: str) -> Tensor | None:
     return None if b is None else _mul(a, b, text)
 
 
-_add = _binary(
-    "add", lambda a, b, out, g, t: (g, g), lambda a, b, out, ta, tb, t: (ta, tb)
+def _minus(t: Tensor | None) -> Tensor | None:
+    return None if t is None else -t
+
+
+_add = _elementwise(
+    "add",
+    "ab",
+    lambda a, b, out, g, t: (lambda: _nearest(g, t), lambda: _nearest(g, t)),
+    lambda a, b, out, ta, tb, t: (ta, tb),
 )
-_sub = _binary(
+_sub = _elementwise(
     "sub",
-    lambda a, b, out, g, t: (g, -g),
-    lambda a, b, out, ta, tb, t: (ta, None if tb is None else -tb),
+    "ab",
+    lambda a, b, out, g, t: (lambda: _nearest(g, t), lambda: -_nearest(g, t)),
+    lambda a, b, out, ta, tb, t: (ta, _minus(tb)),
 )
-_mul = _binary(
+_mul = _elementwise(
     "mul",
-    lambda a, b, out, g, t: (_mul(g, b, t), _mul(g, a, t)),
+    "ab",
+    lambda a, b, out, g, t: (lambda: _times_onto(a, g, b, t), lambda: _times_onto(b, g, a, t)),
     lambda a, b, out, ta, tb, t: (_times(b, ta, t), _times(a, tb, t)),
 )
 # d(a/b) = da/b - (a/b)·db/b, with a/b the rounded quotient
-_div = _binary(
+_div = _elementwise(
     "div",
-    lambda a, b, out, g, t: (_div(g, b, t), -_div(_mul(g, out, t), b, t)),
+    "ab",
+    lambda a, b, out, g, t: (
+        lambda: _div(g, b, t),
+        lambda: -_div(_mul(g, out, t), b, t),
+    ),
     lambda a, b, out, ta, tb, t: (
         None if ta is None else _div(ta, b, t),
         None if tb is None else -_div(_mul(out, tb, t), b, t),
     ),
 )
+_fma = _elementwise(
+    "fma",
+    "abc",
+    lambda a, b, c, out, g, t: (
+        lambda: _times_onto(a, g, b, t),
+        lambda: _times_onto(b, g, a, t),
+        lambda: _nearest(g, t),
+    ),
+    lambda a, b, c, out, ta, tb, tc, t: (_times(b, ta, t), _times(a, tb, t), tc),
+)
+
+
+def _times_onto(operand: Tensor, g: Tensor, other: Tensor, text: str) -> Tensor:
+    """g·other, summed exactly over the axes along which ``operand`` was broadcast."""
+    shape = g.shape
+    extra = len(shape) - operand.dim()
+    axes = [*range(extra)]
+    axes += [i + extra for i, n in enumerate(operand.shape) if n == 1 != shape[i + extra]]
+    if not axes:
+        return _mul(g, other, text)
+    return _dot(g, other.expand(shape), axes, text).reshape(operand.shape)
 
 
 def add(a: Tensor, b: Tensor, *, spec: SpecLike) -> Tensor:
@@ -100,68 +141,54 @@ def mul(a: Tensor, b: Tensor, *, spec: SpecLike) -> Tensor:
 
 
 def div(a: Tensor, b: Tensor, *, spec: SpecLike) -> Tensor:
-    """a/b, rounded once; NaN where b is 0. Its derivative uses the rounded quotient."""
+    """a/b, rounded once; NaN where b is 0.
+
+    The derivative by b uses the rounded quotient: g·(a/b), then that over b, two roundings more.
+    """
     return _div(a, b, text_of(spec))
+
+
+def fma(a: Tensor, b: Tensor, c: Tensor, *, spec: SpecLike) -> Tensor:
+    """a·b + c, rounded once. A tangent rounds its products, then their sums."""
+    return _fma(a, b, c, text_of(spec))
 
 
 def neg(x: Tensor, *, spec: SpecLike) -> Tensor:
     """-x, of the rounded x; exact."""
-    from .casts import fake_quant
-
-    return -fake_quant(x, spec)
+    return -_nearest(x, text_of(spec))
 
 
-# The derivative of each function from the argument x and the value y: a formula in posit operations,
-# each rounded, as docs/torch.md states.
-_ONE = 1.0
-
-
-def _slope(name: str, x: Tensor, y: Tensor, t: str) -> Tensor:
-    one = torch.ones((), dtype=torch.float64)
-    match name:
-        case "exp":
-            return y
-        case "log":
-            return _div(one, x, t)
-        case "sqrt":
-            return _div(one, _mul(y, 2 * one, t), t)
-        case "tanh":
-            return _sub(one, _mul(y, y, t), t)
-        case "sin":
-            return _unary(x, "cos", t)
-        case "cos":
-            return -_unary(x, "sin", t)
-        case "sinh":
-            return _unary(x, "cosh", t)
-        case "cosh":
-            return _unary(x, "sinh", t)
-        case _:
-            raise NotImplementedError(f"bposit::unary: no derivative of {name} is known")
-
-
-def _apply(x: Tensor, name: str, text: str) -> Tensor:
+# ---- x over whole numbers, which need not be posits
+def _per_kernel(x: Tensor, counts: Tensor, times: int, text: str) -> Tensor:
     spec = spec_of(text)
-    made = getattr(functions, name)(bits_of(x, spec), spec)
-    return tensor_of(np.asarray(made, spec.storage), spec)
+    whole = np.asarray(counts.numpy(), np.int64)
+    return tensor_of(divided(bits_of(x, spec), whole, spec, times), spec)
 
 
-def _only(inputs: tuple[Any, ...], in_dims: tuple[Any, ...], size: int) -> tuple[Any, ...]:
-    return (inputs[0].movedim(in_dims[0], 0), *inputs[1:])
+def _per_vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
+    x, counts, times, text = inputs
+    return [
+        lambda: unbroadcast(
+            _per(g, counts, times, text), x.shape, lambda t, axes: _sum(t, axes, text)
+        ),
+        None,
+    ]
 
 
-_unary = define(
+_per = define(
     Rule(
-        "unary",
-        "(Tensor x, str name, str spec) -> Tensor",
-        _apply,
-        lambda x, name, text: empty(x, x.shape),
-        lambda i, out, g: (_mul(g, _slope(i[1], i[0], out, i[2]), i[2]),),
-        lambda i, out, t: _mul(t[0], _slope(i[1], i[0], out, i[2]), i[2]),
-        _only,
+        "per",
+        "(Tensor x, Tensor counts, int times, str spec) -> Tensor",
+        _per_kernel,
+        lambda x, n, times, text: empty(x, torch.broadcast_shapes(x.shape, n.shape)),
+        _per_vjp,
+        lambda i, out, t: _per(t[0], *i[1:]),
+        lambda f, i, dims, size: f(*together(i[:2], dims[:2]), *i[2:]),
     )
 )
 
 
-def unary(x: Tensor, name: str, *, spec: SpecLike) -> Tensor:
-    """A function of the Posit Standard by name (``posit.functions``), correctly rounded."""
-    return _unary(x, name, text_of(spec))
+def per(x: Tensor, counts: int | Tensor, *, times: int = 1, spec: SpecLike) -> Tensor:
+    """x·times/counts for whole numbers, which need not be posits, rounded once; NaN over 0."""
+    whole = torch.as_tensor(counts, dtype=torch.int64)
+    return _per(x, whole, times, text_of(spec))

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 import quire
 from posit.spec import SpecLike
 
-from ._define import Rule, define, spec_of, text_of
-from ._kernels import bits_of, broadcast_batch, empty, tensor_of, unbroadcast
+from ._define import Grad, Inputs, Rule, define, spec_of, text_of
+from ._kernels import (
+    as_rows,
+    bits_of,
+    empty,
+    leading,
+    reduced_shape,
+    spread,
+    tensor_of,
+    together,
+    unbroadcast,
+)
+from .casts import _nearest
 
-__all__ = ["matmul", "sum"]
+__all__ = ["axes_of", "dot", "linear", "matmul", "sum"]
 
 
-# ---- sum
+def axes_of(x: Tensor, dim: int | Sequence[int] | None) -> list[int]:
+    """The axes that a caller means: all by default. Raises IndexError for one that is not there."""
+    rank = x.dim()
+    dims = [*range(rank)] if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    for d in dims:
+        if not -rank <= d < rank:
+            raise IndexError(f"axis {d} of a tensor with {rank} axes")
+    found = [d % rank for d in dims]
+    if len(set(found)) < len(found):
+        raise ValueError(f"axes {dims}: one is named twice")
+    return found
+
+
+def keeping(found: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
+    """With the reduced axes, of length 1, where they are to stay."""
+    for d in sorted(dims) if keepdim else ():
+        found = found.unsqueeze(d)
+    return found
+
+
+def later(dims: Sequence[int]) -> list[int]:
+    """The same axes behind a batch axis."""
+    return [d + 1 for d in dims]
+
+
+# ---- sums
 def _sum_kernel(x: Tensor, dims: Sequence[int], text: str) -> Tensor:
     spec = spec_of(text)
-    made = quire.sum(bits_of(x, spec), spec, axis=tuple(dims))
-    return tensor_of(np.asarray(made, spec.storage), spec)
-
-
-def _sum_fake(x: Tensor, dims: Sequence[int], text: str) -> Tensor:
-    gone = {d % x.dim() for d in dims}
-    return empty(x, [n for i, n in enumerate(x.shape) if i not in gone])
-
-
-def _spread(g: Tensor, x: Tensor, dims: Sequence[int]) -> Tensor:
-    for d in sorted(d % x.dim() for d in dims):
-        g = g.unsqueeze(d)
-    return g.expand_as(x)
-
-
-def _sum_batched(inputs: tuple[Any, ...], in_dims: tuple[Any, ...], size: int) -> tuple[Any, ...]:
-    x, dims, text = inputs
-    rank = x.dim() - 1
-    return x.movedim(in_dims[0], 0), [d % rank + 1 for d in dims], text
+    return tensor_of(quire.sum(bits_of(x, spec), spec, axis=tuple(dims)), spec)
 
 
 _sum = define(
@@ -47,10 +64,10 @@ _sum = define(
         "sum",
         "(Tensor x, int[] dims, str spec) -> Tensor",
         _sum_kernel,
-        _sum_fake,
-        lambda i, out, g: (_spread(g, i[0], i[1]),),
+        lambda x, dims, text: empty(x, reduced_shape(x, dims)),
+        lambda i, out, g: (lambda: spread(_nearest(g, i[2]), i[0].shape, i[1]),),
         lambda i, out, t: _sum(t[0], i[1], i[2]),
-        _sum_batched,
+        lambda f, i, dims, size: f(i[0].movedim(dims[0], 0), later(i[1]), i[2]),
     )
 )
 
@@ -59,78 +76,163 @@ def sum(
     x: Tensor, dim: int | Sequence[int] | None = None, *, spec: SpecLike, keepdim: bool = False
 ) -> Tensor:
     """Σ over ``dim`` (default all), exact and rounded once."""
-    if dim is None:
-        dims = list(range(x.dim()))
-    else:
-        dims = [dim] if isinstance(dim, int) else list(dim)
+    dims = axes_of(x, dim)
+    return keeping(_sum(x, dims, text_of(spec)), dims, keepdim)
+
+
+def _dot_kernel(a: Tensor, b: Tensor, dims: Sequence[int], text: str) -> Tensor:
+    spec = spec_of(text)
+    return tensor_of(quire.dot(*(as_rows(bits_of(x, spec), dims) for x in (a, b)), spec), spec)
+
+
+def _dot_jvp(inputs: Inputs, out: Tensor, tangents: Any) -> Tensor:
+    a, b, dims, text = inputs
+    da, db = tangents
+    if da is None or db is None:
+        return _dot(a, db, dims, text) if da is None else _dot(da, b, dims, text)
     if not dims:
-        dims = []
-    found = _sum(x, dims, text_of(spec))
-    for d in sorted(d % x.dim() for d in dims) if keepdim else ():
-        found = found.unsqueeze(d)
-    return found
+        return _dot(torch.stack([da, a]), torch.stack([b, db]), [0], text)
+    return _dot(torch.cat([da, a], dims[0]), torch.cat([b, db], dims[0]), dims, text)
+
+
+def _scaled(x: Tensor, g: Tensor, dims: Sequence[int], text: str) -> Tensor:
+    from .elementwise import _mul  # its own derivative is a dot
+
+    return _mul(x, spread(g, x.shape, dims), text)
+
+
+_dot = define(
+    Rule(
+        "dot",
+        "(Tensor a, Tensor b, int[] dims, str spec) -> Tensor",
+        _dot_kernel,
+        lambda a, b, dims, text: empty(a, reduced_shape(a, dims)),
+        lambda i, out, g: (
+            lambda: _scaled(i[1], g, i[2], i[3]),
+            lambda: _scaled(i[0], g, i[2], i[3]),
+        ),
+        _dot_jvp,
+        lambda f, i, dims, size: f(
+            *(leading(x, d, size) for x, d in zip(i[:2], dims[:2], strict=True)), later(i[2]), i[3]
+        ),
+    )
+)
+
+
+def dot(
+    a: Tensor, b: Tensor, dim: int | Sequence[int] = -1, *, spec: SpecLike, keepdim: bool = False
+) -> Tensor:
+    """Σ a·b over ``dim`` of tensors that broadcast, exact and rounded once."""
+    x, y = torch.broadcast_tensors(a, b)
+    dims = axes_of(x, dim)
+    return keeping(_dot(x, y, dims, text_of(spec)), dims, keepdim)
 
 
 # ---- matrix products of two or more axes
-def _matmul_kernel(a: Tensor, b: Tensor, text: str) -> Tensor:
+def _matmul_kernel(a: Tensor, b: Tensor, bias: Tensor | None, text: str) -> Tensor:
     spec = spec_of(text)
-    made = quire.matmul(bits_of(a, spec), bits_of(b, spec), spec)
-    return tensor_of(np.asarray(made, spec.storage), spec)
+    term = None if bias is None else bits_of(bias, spec)
+    return tensor_of(quire.matmul(bits_of(a, spec), bits_of(b, spec), spec, add=term), spec)
 
 
-def _matmul_fake(a: Tensor, b: Tensor, text: str) -> Tensor:
+def _matmul_fake(a: Tensor, b: Tensor, bias: Tensor | None, text: str) -> Tensor:
     batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     torch._check(a.shape[-1] == b.shape[-2], lambda: f"matmul of {a.shape} and {b.shape}")
     return empty(a, (*batch, a.shape[-2], b.shape[-1]))
 
 
-def _matmul_vjp(inputs: tuple[Any, ...], out: Tensor, g: Tensor) -> tuple[Tensor, ...]:
-    a, b, text = inputs
-    grads = (_matmul(g, b.mT, text), _matmul(a.mT, g, text))
-    return tuple(
-        unbroadcast(d, x.shape, lambda t, axes: _sum(t, axes, text))
-        for d, x in zip(grads, (a, b), strict=True)
-    )
+def _product_onto(a: Tensor, b: Tensor, shape: Sequence[int], text: str) -> Tensor:
+    """a·b, summed over the batch axes that ``shape`` lacks: one exact sum, rounded once."""
+    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    own = [*[1] * (len(batch) - len(shape) + 2), *shape[:-2]]
+    gone = [i for i, n in enumerate(batch) if own[i] == 1 != n]
+    if gone:
+        rank = len(batch)
+        kept = [i for i in range(rank) if i not in gone]
+        a, b = (x.expand(*batch, *x.shape[-2:]) for x in (a, b))
+        a = a.permute(*kept, rank, *gone, rank + 1).flatten(len(kept) + 1)
+        b = b.permute(*kept, *gone, rank, rank + 1).flatten(len(kept), -2)
+    return _matmul(a, b, None, text).reshape(shape)
 
 
-def _matmul_jvp(inputs: tuple[Any, ...], out: Tensor, tangents: Any) -> Tensor:
-    """da·b + a·db: one product of twice the inner length, rounded once."""
-    a, b, text = inputs
-    da, db = tangents
+def _matmul_vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
+    a, b, bias, text = inputs
+
+    def of_bias() -> Tensor:
+        rounded: Callable[..., Tensor] = lambda t, axes: _sum(t, axes, text)  # noqa: E731
+        return unbroadcast(_nearest(g, text), bias.shape, rounded)
+
+    return [
+        lambda: _product_onto(g, b.mT, a.shape, text),
+        lambda: _product_onto(a.mT, g, b.shape, text),
+        None if bias is None else of_bias,
+    ]
+
+
+def _matmul_jvp(inputs: Inputs, out: Tensor, tangents: Any) -> Tensor:
+    """da·b + a·db + dbias: one product of up to twice the inner length, rounded once."""
+    a, b, _, text = inputs
+    da, db, term = tangents
+    if da is None and db is None:
+        return _nearest(term, text).expand_as(out)
     if da is None or db is None:
-        return _matmul(a, db, text) if da is None else _matmul(da, b, text)
+        return _matmul(a, db, term, text) if da is None else _matmul(da, b, term, text)
     batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     wide = [x.expand(*batch, *x.shape[-2:]) for x in (da, a, b, db)]
-    return _matmul(torch.cat(wide[:2], -1), torch.cat(wide[2:], -2), text)
-
-
-def _matmul_batched(
-    inputs: tuple[Any, ...], in_dims: tuple[Any, ...], size: int
-) -> tuple[Any, ...]:
-    rank = max(x.dim() - (d is not None) for x, d in zip(inputs[:2], in_dims, strict=False))
-    moved = (broadcast_batch(x, d, rank, size) for x, d in zip(inputs[:2], in_dims, strict=False))
-    return (*moved, inputs[2])
+    return _matmul(torch.cat(wide[:2], -1), torch.cat(wide[2:], -2), term, text)
 
 
 _matmul = define(
     Rule(
         "matmul",
-        "(Tensor a, Tensor b, str spec) -> Tensor",
+        "(Tensor a, Tensor b, Tensor? bias, str spec) -> Tensor",
         _matmul_kernel,
         _matmul_fake,
         _matmul_vjp,
         _matmul_jvp,
-        _matmul_batched,
+        lambda f, i, dims, size: f(
+            *together(i[:2], dims[:2]), _at_rank(i[2], dims[2], i, dims), i[3]
+        ),
     )
 )
 
 
-def matmul(a: Tensor, b: Tensor, *, spec: SpecLike) -> Tensor:
-    """Matrix product with torch's shape rules, each element exact and rounded once."""
+def _at_rank(bias: Tensor | None, dim: int | None, inputs: Inputs, dims: Inputs) -> Tensor | None:
+    """The bias with its batch axis where the product has it."""
+    return together([*inputs[:2], bias], [*dims[:2], dim])[2]  # type: ignore[no-any-return]
+
+
+def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, spec: SpecLike) -> Tensor:
+    """Matrix product with torch's shape rules, each element exact and rounded once.
+
+    ``bias`` is added before the one rounding; it broadcasts to the product. Gradients are exact
+    products too, each element rounded once, also where an operand was broadcast.
+    """
     if a.dim() == 0 or b.dim() == 0:
         raise ValueError("matmul needs tensors with at least one axis; ops.mul scales")
     x = a.unsqueeze(0) if a.dim() == 1 else a
     y = b.unsqueeze(1) if b.dim() == 1 else b
-    out = _matmul(x, y, text_of(spec))
+    term = bias
+    if bias is not None and b.dim() == 1 and bias.dim():
+        term = bias.unsqueeze(-1)
+    if term is not None and a.dim() == 1 and bias is not None and bias.dim() > 1:
+        term = term.unsqueeze(-2)
+    out = _matmul(x, y, term, text_of(spec))
     out = out.squeeze(-2) if a.dim() == 1 else out
     return out.squeeze(-1) if b.dim() == 1 else out
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, spec: SpecLike) -> Tensor:
+    """x·weightᵀ + bias, each element one exact sum, rounded once.
+
+    Parameters
+    ----------
+    x : Tensor, (..., in)
+    weight : Tensor, (out, in)
+    bias : Tensor, (out,), optional
+
+    The gradients of x, weight and bias are one exact sum each element, rounded once, over all of
+    the batch.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    return _matmul(rows, weight.mT, bias, text_of(spec)).reshape(*x.shape[:-1], weight.shape[0])
