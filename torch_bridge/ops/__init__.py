@@ -9,12 +9,29 @@ product of a backward pass is exact and rounded once. Forward mode and ``torch.v
 mode; a compiled forward-mode derivative is refused, because Dynamo would drop it silently.
 """
 
+from .activations import (
+    elu,
+    erf,
+    exp,
+    gelu,
+    leaky_relu,
+    log,
+    log_sigmoid,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+    sqrt,
+    tanh,
+    unary,
+)
 from .casts import decode, encode, fake_quant
 from .elementwise import add, div, fma, mul, neg, per, sub
 from .products import dot, linear, matmul, sum
 from .reductions import mean, mean_square
 
 __all__ = [
-    "add", "decode", "div", "dot", "encode", "fake_quant", "fma", "linear", "matmul", "mean",
-    "mean_square", "mul", "neg", "per", "sub", "sum",
+    "add", "decode", "div", "dot", "elu", "encode", "erf", "exp", "fake_quant", "fma", "gelu",
+    "leaky_relu", "linear", "log", "log_sigmoid", "matmul", "mean", "mean_square", "mul", "neg",
+    "per", "relu", "sigmoid", "silu", "softplus", "sqrt", "sub", "sum", "tanh", "unary",
 ]  # fmt: skip

@@ -93,16 +93,14 @@ def together(tensors: Sequence[Any], dims: Sequence[int | None]) -> list[Any]:
 
     Operands without a batch keep their shape, for they broadcast as they are.
     """
-    ranks = [
-        0 if x is None else x.dim() - (d is not None) for x, d in zip(tensors, dims, strict=True)
-    ]
-    made = []
-    for x, d, rank in zip(tensors, dims, ranks, strict=True):
-        if x is not None and d is not None:
-            moved = x.movedim(d, 0)
-            x = moved.reshape(moved.shape[0], *[1] * (max(ranks) - rank), *moved.shape[1:])
-        made.append(x)
-    return made
+    pairs = list(zip(tensors, dims, strict=True))
+    most = max(x.dim() - (d is not None) for x, d in pairs if x is not None)
+
+    def fitted(x: Tensor, dim: int) -> Tensor:
+        moved = x.movedim(dim, 0)
+        return moved.reshape(moved.shape[0], *[1] * (most + 1 - moved.dim()), *moved.shape[1:])
+
+    return [x if x is None or d is None else fitted(x, d) for x, d in pairs]
 
 
 # ---- quotients that are rounded once
