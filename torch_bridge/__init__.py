@@ -7,5 +7,6 @@
 """
 
 from . import ops
+from ._tensor import PositTensor, emulate, from_bits, from_numpy, tensor
 
-__all__ = ["ops"]
+__all__ = ["PositTensor", "emulate", "from_bits", "from_numpy", "ops", "tensor"]

@@ -1,0 +1,138 @@
+"""Opaque custom ops on patterns: all arithmetic of PositTensor, computed by posit and quire.
+
+Integers in, integers out, so that a compiled graph holds one call per operation and no rounding of
+its own. Autograd works above them, on PositTensor; they need no derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+import posit
+import quire
+from posit import PositSpec, functions
+
+__all__ = ["add_at", "apply", "divide_whole", "product", "reduce"]
+
+Patterns = npt.NDArray[np.signedinteger[Any]]
+
+
+@lru_cache(maxsize=256)
+def _spec(text: str) -> PositSpec:
+    return PositSpec.parse(text)
+
+
+def _tensor(made: Any, spec: PositSpec) -> Tensor:
+    return torch.from_numpy(np.asarray(made, spec.storage))
+
+
+@torch.library.custom_op("bposit::patterns_apply", mutates_args=(), device_types="cpu")
+def apply(xs: Sequence[Tensor], name: str, spec: str) -> Tensor:
+    """A function of :mod:`posit.functions` by name, element by element; operands broadcast."""
+    found = _spec(spec)
+    return _tensor(getattr(functions, name)(*(x.numpy() for x in xs), found), found)
+
+
+@apply.register_fake
+def _(xs: Sequence[Tensor], name: str, spec: str) -> Tensor:
+    return xs[0].new_empty(torch.broadcast_shapes(*(x.shape for x in xs)))
+
+
+@torch.library.custom_op("bposit::patterns_divide_whole", mutates_args=(), device_types="cpu")
+def divide_whole(x: Tensor, by: int, spec: str) -> Tensor:
+    """x divided by a whole number that need not be a posit, rounded once; NaR by 0."""
+    found = _spec(spec)
+    array = x.numpy()
+    core = array[tuple(slice(0, 1) if s == 0 else slice(None) for s in array.strides)]
+    values, where = np.unique(core, return_inverse=True)
+    divided = [
+        None if v is None or by == 0 else Fraction(v) / by
+        for v in (posit.to_fraction(p, found) for p in values)
+    ]
+    quotients = np.array([posit.from_fraction(q, found) for q in divided], found.storage)
+    made = quotients[where.reshape(core.shape)]
+    return _tensor(np.array(np.broadcast_to(made, array.shape)), found)
+
+
+@divide_whole.register_fake
+def _(x: Tensor, by: int, spec: str) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@torch.library.custom_op("bposit::patterns_reduce", mutates_args=(), device_types="cpu")
+def reduce(x: Tensor, dims: Sequence[int], keepdim: bool, name: str, spec: str) -> Tensor:
+    """``sum``, ``mean`` of :mod:`quire` over ``dims``, rounded once."""
+    found = _spec(spec)
+    made = getattr(quire, name)(x.numpy(), found, axis=tuple(dims), keepdims=keepdim)
+    return _tensor(made, found)
+
+
+@reduce.register_fake
+def _(x: Tensor, dims: Sequence[int], keepdim: bool, name: str, spec: str) -> Tensor:
+    gone = {d % x.dim() for d in dims}
+    shape = [1 if i in gone else n for i, n in enumerate(x.shape) if keepdim or i not in gone]
+    return x.new_empty(shape)
+
+
+@torch.library.custom_op("bposit::patterns_norm", mutates_args=(), device_types="cpu")
+def norm(x: Tensor, spec: str) -> Tensor:
+    """√Σx² over all elements, rounded once."""
+    found = _spec(spec)
+    return _tensor(quire.norm2(x.numpy(), found), found)
+
+
+@norm.register_fake
+def _(x: Tensor, spec: str) -> Tensor:
+    return x.new_empty(())
+
+
+@torch.library.custom_op("bposit::patterns_product", mutates_args=(), device_types="cpu")
+def product(a: Tensor, b: Tensor, add: Tensor | None, spec: str) -> Tensor:
+    """a·b (+ add), with NumPy's shape rules; every element exact, rounded once."""
+    found = _spec(spec)
+    term = None if add is None else add.numpy()
+    return _tensor(quire.matmul(a.numpy(), b.numpy(), found, add=term), found)
+
+
+@product.register_fake
+def _(a: Tensor, b: Tensor, add: Tensor | None, spec: str) -> Tensor:
+    torch._check(
+        a.shape[-1] == b.shape[-2 if b.dim() > 1 else 0],
+        lambda: f"the product of shapes {tuple(a.shape)} and {tuple(b.shape)}: inner lengths differ",
+    )
+    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return a.new_empty((*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.dim() > 1 else ())))
+
+
+@torch.library.custom_op("bposit::patterns_add_at", mutates_args=(), device_types="cpu")
+def add_at(x: Tensor, index: Tensor, values: Tensor, spec: str) -> Tensor:
+    """x with ``values`` added at ``index``; each element's sum exact, rounded once.
+
+    x (N,), index (M,) of int64 in [0, N), values (M,).
+    """
+    found = _spec(spec)
+    out = x.numpy().copy()
+    order = np.argsort(index.numpy(), kind="stable")
+    addends = values.numpy()[order]
+    places, starts, counts = np.unique(
+        index.numpy()[order], return_index=True, return_counts=True
+    )
+    for count in np.unique(counts):
+        rows = counts == count
+        at = places[rows]
+        terms = addends[starts[rows][:, np.newaxis] + np.arange(count)]
+        out[at] = quire.sum(np.column_stack([out[at], terms]), found, axis=1)
+    return torch.from_numpy(out)
+
+
+@add_at.register_fake
+def _(x: Tensor, index: Tensor, values: Tensor, spec: str) -> Tensor:
+    return x.new_empty(x.shape)

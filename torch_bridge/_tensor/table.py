@@ -1,0 +1,235 @@
+"""The strict op table: what PositTensor can do, and how it refuses everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import return_and_correct_aliasing
+from torch.utils._pytree import tree_iter, tree_map
+
+import posit
+from posit import PositSpec
+
+from ..ops import decode, encode
+from . import kernels
+from .wrapper import PositTensor
+
+__all__ = ["TABLE", "Format", "dispatch", "emulate", "implements"]
+
+aten: Any = torch.ops.aten
+
+_EMULATING: ContextVar[bool] = ContextVar("torch_bridge.emulate", default=False)
+_COLLECTIVES = ("c10d", "_c10d_functional", "c10d_functional")
+
+
+@contextmanager
+def emulate() -> Iterator[None]:
+    """Round every operation, and refuse none that float64 can do.
+
+    Inside, an operation that PositTensor does not have runs as: decode to float64, torch's own
+    float64 operation, round once. Such results are as good as torch's float64 function, not
+    correctly rounded by proof. Float tensors and Python numbers beside posits are rounded to their
+    format first. Optimizers of ``torch.optim`` step here, because their rates and decays are
+    seldom posits.
+
+    Enter it around, not inside, what ``torch.compile`` compiles. The setting belongs to the thread.
+    """
+    token = _EMULATING.set(True)
+    try:
+        yield
+    finally:
+        _EMULATING.reset(token)
+
+
+def _rounds_numbers() -> bool:
+    """In emulate(), and in backward passes: the constants of torch's derivatives are no user's."""
+    return _EMULATING.get() or torch._C._current_graph_task_id() >= 0
+
+
+@lru_cache(maxsize=4096)
+def _pattern(number: float, spec: PositSpec) -> tuple[int, bool]:
+    """The nearest pattern, and whether it is the number's very value."""
+    bits = int(posit.encode(number, spec))
+    return bits, number != number or posit.to_fraction(bits, spec) == number
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one call's operands become patterns, and patterns its result.
+
+    Parameters
+    ----------
+    spec : PositSpec
+        Of every PositTensor in the call.
+    like : Tensor
+        Patterns of one of them, for the device.
+    op : str
+        The operation, for messages.
+    """
+
+    spec: PositSpec
+    like: Tensor
+    op: str
+
+    @property
+    def text(self) -> str:
+        """The spec as custom ops take it."""
+        return f"{self.spec.n},{self.spec.rs},{self.spec.es}"
+
+    def pattern(self, number: Any) -> int:
+        """A Python number's pattern. ValueError if it is no posit, outside :func:`emulate`."""
+        if isinstance(number, torch.SymInt | torch.SymFloat):
+            number = int(number) if isinstance(number, torch.SymInt) else float(number)
+        if not isinstance(number, int | float):
+            raise TypeError(f"{self.op}: posits and {type(number).__name__} do not mix")
+        bits, exact = _pattern(number, self.spec)
+        if not exact and not _rounds_numbers():
+            nearest = float(posit.to_fraction(bits, self.spec))  # type: ignore[arg-type]
+            raise ValueError(
+                f"{self.op}: {number!r} is no posit of {self.spec}, the nearest is {nearest!r}."
+                f" Write torch_bridge.tensor({number!r}, spec=x.spec) to round it, x.double() to"
+                " leave posits, or run under `with torch_bridge.emulate():`, as the steps of"
+                " torch.optim's optimizers do"
+            )
+        return bits
+
+    def bits(self, x: Any) -> Tensor:
+        """The patterns of an operand: a PositTensor, bool tensor or exact Python number.
+
+        Raises RuntimeError for integer and float tensors, ValueError for other numbers; within
+        :func:`emulate` both are rounded.
+        """
+        if isinstance(x, PositTensor):
+            return x._bits
+        if not isinstance(x, Tensor):
+            return self.like.new_full((), self.pattern(x))
+        if x.dtype == torch.bool:
+            return x.to(self.like.dtype) * self.spec.one
+        if x.is_complex() or not _rounds_numbers():
+            raise RuntimeError(  # Python's operators would swallow a TypeError and its text
+                f"{self.op}: a PositTensor of {self.spec} and a tensor of {x.dtype} do not mix."
+                " Write torch_bridge.tensor(y, spec=x.spec) to round the other, or x.double() to"
+                " leave posits"
+            )
+        return encode(x if x.is_floating_point() else x.double(), self.spec)
+
+    def wrap(self, bits: Tensor) -> PositTensor:
+        """Patterns as a result."""
+        return PositTensor(bits, self.spec)
+
+    def apply(self, name: str, *operands: Any) -> PositTensor:
+        """A function of :mod:`posit.functions`, rounded once."""
+        return self.wrap(kernels.apply([self.bits(x) for x in operands], name, self.text))
+
+
+Handler = Callable[[Format, Any, tuple[Any, ...], dict[str, Any]], Any]
+TABLE: dict[Any, Handler] = {}
+
+
+def implements(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a function of (Format, *arguments) for all overloads of aten operations."""
+
+    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            TABLE[getattr(aten, name)] = lambda f, op, args, kwargs: function(f, *args, **kwargs)
+        return function
+
+    return enter
+
+
+def dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What ``PositTensor.__torch_dispatch__`` does."""
+    if func.namespace in _COLLECTIVES:
+        raise RuntimeError(
+            f"{func}: a collective on PositTensors would add or move patterns as if they were"
+            " floats. Use torch_bridge.distributed.all_reduce, which adds exactly, or send x.bits()"
+        )
+    f = _format(func, args, kwargs)
+    mutates = func._schema.is_mutable
+    name = func.overloadpacket.__name__
+    if "out" in kwargs:
+        return _into(f, func, args, kwargs)
+    if mutates and not isinstance(args[0], Sequence):
+        return _in_place(f, func, name, args, kwargs)
+    handler = TABLE.get(func.overloadpacket)
+    if handler is None:
+        return _emulated(f, func, args, kwargs)
+    made = handler(f, func, args, kwargs)
+    if any(r.alias_info is not None for r in func._schema.returns) and not mutates:
+        return return_and_correct_aliasing(func, args, kwargs, made)
+    return made
+
+
+def _format(func: Any, args: Any, kwargs: Any) -> Format:
+    found = [x for x in tree_iter((args, kwargs)) if isinstance(x, PositTensor)]
+    specs = {x._spec for x in found}
+    if len(specs) > 1:
+        one, other = sorted(map(repr, specs))[:2]
+        raise RuntimeError(
+            f"{func}: posits of {one} and of {other} do not mix; write x.to_spec(…) to round one"
+        )
+    return Format(found[0]._spec, found[0]._bits, str(func))
+
+
+def _into(f: Format, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    out = kwargs["out"]
+    rest = {name: x for name, x in kwargs.items() if name != "out"}
+    overload = func._overloadname.removesuffix("out").removesuffix("_") or "default"
+    plain = getattr(func.overloadpacket, overload, func)
+    handler = TABLE.get(func.overloadpacket)
+    _check_target(f, func, out)
+    made = (handler or _emulated)(f, plain, args, rest)
+    if made.shape != out.shape:
+        raise ValueError(f"{func}: out has shape {tuple(out.shape)}, the result {tuple(made.shape)}")
+    out._bits.copy_(made._bits)
+    return out
+
+
+def _check_target(f: Format, func: Any, target: Any) -> None:
+    if not isinstance(target, PositTensor):
+        raise RuntimeError(
+            f"{func}: would write posits of {f.spec} into a tensor of {target.dtype}, and silently"
+            " leave the format. Write x.double() where that is meant; load a checkpoint of posits"
+            " into a model that has them, or with load_state_dict(..., assign=True)"
+        )
+
+
+def _in_place(f: Format, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+    target, base = args[0], getattr(aten, name.removesuffix("_"), None)
+    _check_target(f, func, target)
+    handler = TABLE.get(base)
+    if handler is None or not name.endswith("_"):
+        made = _emulated(f, func, args, kwargs, getattr(base, func._overloadname, None))
+    else:
+        made = handler(f, getattr(base, func._overloadname, func), args, kwargs)
+    target._bits.copy_(made._bits)
+    return return_and_correct_aliasing(func, args, kwargs, target)
+
+
+def _emulated(f: Format, func: Any, args: Any, kwargs: Any, functional: Any = None) -> Any:
+    """Decode, operate in float64, round once; outside :func:`emulate`, refuse by name."""
+    run = functional or func
+    if not _EMULATING.get() or any(r.alias_info is not None for r in run._schema.returns):
+        raise NotImplementedError(
+            f"{func} is not in PositTensor's table of operations. Write x.double() to leave posits,"
+            " use torch_bridge.ops, or, if it is a float operation and not a view, run it under"
+            " `with torch_bridge.emulate():` (float64, rounded once)"
+        )
+
+    def lower(x: Any) -> Any:
+        if not isinstance(x, Tensor) or not (isinstance(x, PositTensor) or x.is_floating_point()):
+            return x
+        return decode(f.bits(x), f.spec)
+
+    def lift(x: Any) -> Any:
+        floats = isinstance(x, Tensor) and x.is_floating_point()
+        return f.wrap(encode(x, f.spec)) if floats else x
+
+    return tree_map(lift, run(*tree_map(lower, args), **tree_map(lower, kwargs)))
