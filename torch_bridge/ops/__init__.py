@@ -25,13 +25,24 @@ from .activations import (
     tanh,
     unary,
 )
+from .attention import scaled_dot_product_attention
 from .casts import decode, encode, fake_quant
+from .convolution import conv1d, conv2d
+from .dropout import dropout, stream_key
 from .elementwise import add, div, fma, mul, neg, per, sub
+from .embedding import embedding
+from .losses import cross_entropy, mse_loss, nll_loss
+from .norms import batch_norm, layer_norm, rms_norm
+from .pooling import adaptive_avg_pool2d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .products import dot, linear, matmul, sum
 from .reductions import mean, mean_square
+from .softmax import log_softmax, softmax
 
 __all__ = [
-    "add", "decode", "div", "dot", "elu", "encode", "erf", "exp", "fake_quant", "fma", "gelu",
-    "leaky_relu", "linear", "log", "log_sigmoid", "matmul", "mean", "mean_square", "mul", "neg",
-    "per", "relu", "sigmoid", "silu", "softplus", "sqrt", "sub", "sum", "tanh", "unary",
+    "adaptive_avg_pool2d", "add", "avg_pool1d", "avg_pool2d", "batch_norm", "conv1d", "conv2d",
+    "cross_entropy", "decode", "div", "dot", "dropout", "elu", "embedding", "encode", "erf", "exp",
+    "fake_quant", "fma", "gelu", "layer_norm", "leaky_relu", "linear", "log", "log_sigmoid",
+    "log_softmax", "matmul", "max_pool1d", "max_pool2d", "mean", "mean_square", "mse_loss", "mul",
+    "neg", "nll_loss", "per", "relu", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu",
+    "softmax", "softplus", "sqrt", "stream_key", "sub", "sum", "tanh", "unary",
 ]  # fmt: skip

@@ -20,10 +20,11 @@ from torch.autograd import forward_ad
 from posit import PositSpec
 from posit.spec import SpecLike
 
-__all__ = ["Rule", "define", "spec_of", "text_of"]
+__all__ = ["Grad", "Inputs", "Op", "Rule", "define", "spec_of", "text_of"]
 
 Inputs = tuple[Any, ...]
 Grad = Callable[[], Tensor] | None
+Op = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Rule:
     kernel: Callable[..., Tensor]
     fake: Callable[..., Tensor]
     vjp: Callable[[Inputs, Tensor, Tensor], Sequence[Grad]]
-    jvp: Callable[[Inputs, Tensor, Sequence[Tensor | None]], Tensor]
-    batched: Callable[[Callable[..., Tensor], Inputs, Inputs, int], Tensor]
+    jvp: Callable[[Inputs, Tensor, Any], Tensor]
+    batched: Callable[[Op, Inputs, Inputs, int], Tensor]
     tensors: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +82,7 @@ def text_of(spec: SpecLike) -> str:
     return f"{found.n},{found.rs},{found.es}"
 
 
-def define(rule: Rule) -> Callable[..., Tensor]:
+def define(rule: Rule) -> Op:
     """Register the custom op, and make the function that users' code calls."""
     made: Any = torch.library.custom_op(
         f"bposit::{rule.name}", rule.kernel, mutates_args=(), schema=rule.schema
@@ -122,7 +123,7 @@ def define(rule: Rule) -> Callable[..., Tensor]:
         vmap = staticmethod(batch)
 
         @staticmethod
-        def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+        def backward(ctx: Any, gradient: Tensor) -> Any:
             return backward(ctx, gradient)
 
         @staticmethod

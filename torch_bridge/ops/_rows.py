@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from posit._functions.floats import F8, HUGE, REL, TINY, Bounded
+from posit._functions.reals import via
 from posit._functions.row import Row
 
 __all__ = ["ROWS"]
@@ -28,7 +29,8 @@ _DEEP = 1 << 13  # beyond it e^(-x²/2) lies outside every format
 
 def _held(y: F8) -> F8:
     """Never 0, never infinite."""
-    return np.copysign(np.clip(np.abs(y), TINY, HUGE), y)
+    held: F8 = np.copysign(np.clip(np.abs(y), TINY, HUGE), y)
+    return held
 
 
 def _within(y: F8, bound: float = REL * 4) -> Bounded:
@@ -36,8 +38,9 @@ def _within(y: F8, bound: float = REL * 4) -> Bounded:
     return y, y * bound
 
 
-def _erf(x: F8) -> F8:
-    return torch.special.erf(torch.from_numpy(x)).numpy()
+def _erf(x: F8) -> Bounded:
+    y = torch.special.erf(torch.from_numpy(x)).numpy()
+    return y, y * REL
 
 
 def _normal(x: F8) -> tuple[F8, F8]:
@@ -130,7 +133,7 @@ def _wider(function: Callable[[Any, Real], Real]) -> Callable[[Any, Real], Real]
     """At twice the precision and 256 bits more, then cut: what sums cancel stays in between."""
 
     def near(m: Any, x: Real) -> Real:
-        import gmpy2
+        import gmpy2  # type: ignore[import-untyped, unused-ignore]
 
         return m.mul(function(gmpy2.context(m, precision=2 * m.precision + 256), x), 1)
 
@@ -229,7 +232,7 @@ ROWS = {
             "gelu_tanh_slope", "its derivative",
             _gelu_tanh_slope, _real_gelu_tanh_slope, _at_zero(_HALF),
         ),
-        Row("erf", "Error function", lambda x: _product(x, _erf(x) / x, REL), lambda m, x: m.erf(x)),
+        Row("erf", "Error function", _erf, via("erf")),
         _row("erf_slope", "2/√π·e^-x²", _erf_slope, _real_erf_slope),
         _row("tanh_slope", "1 - tanh² x", _tanh_slope, _real_tanh_slope, _at_zero(1)),
     ]

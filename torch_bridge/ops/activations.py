@@ -13,7 +13,7 @@ from posit import PositSpec, functions
 from posit._functions.engine import apply
 from posit.spec import SpecLike
 
-from ._define import Rule, define, spec_of, text_of
+from ._define import Op, Rule, define, spec_of, text_of
 from ._kernels import Patterns, bits_of, empty, tensor_of
 from ._rows import ROWS
 from .elementwise import _div, _fma, _mul, _sub
@@ -114,7 +114,7 @@ def _times_slope(g: Tensor, inputs: tuple[Any, ...], out: Tensor) -> Tensor:
     return _mul(g, _slope(name, x, out, text), text)
 
 
-_unary = define(
+_unary: Op = define(
     Rule(
         "unary",
         "(Tensor x, str name, str spec) -> Tensor",
@@ -136,8 +136,7 @@ def unary(x: Tensor, name: str, *, spec: SpecLike) -> Tensor:
     of a rounded term. Raises ValueError for an unknown name.
     """
     of_two = {"hypot", "pow", "compound", "root_n", "f_mm", "add", "sub", "mul", "div"}
-    known = name in ROWS or name in _CHOICES or name in functions.__all__ and name not in of_two
-    if not known:
+    if name not in {*ROWS, *_CHOICES, *functions.__all__} - of_two:
         raise ValueError(f"{name!r} is no function of one posit; see posit.functions")
     return _unary(x, name, text_of(spec))
 

@@ -11,7 +11,7 @@ import posit
 from posit import PositSpec
 from posit.spec import SpecLike
 
-from ._define import Inputs, Rule, define, spec_of, text_of
+from ._define import Inputs, Op, Rule, define, spec_of, text_of
 from ._kernels import bits_of, empty, tensor_of
 
 __all__ = ["check_word", "decode", "encode", "fake_quant"]
@@ -68,7 +68,7 @@ def _round(x: Tensor, text: str) -> Tensor:
     return tensor_of(bits_of(x, spec), spec)
 
 
-_nearest = define(
+_nearest: Op = define(
     Rule(
         "fake_quant",
         "(Tensor x, str spec) -> Tensor",
@@ -89,7 +89,7 @@ def _round_stochastically(x: Tensor, key: str, start: int, text: str) -> Tensor:
 
 
 # torch.vmap gives every sample the words that the sample alone would get.
-_stochastic = define(
+_stochastic: Op = define(
     Rule(
         "fake_quant_stochastic",
         "(Tensor x, str key, int start, str spec) -> Tensor",

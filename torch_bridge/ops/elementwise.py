@@ -12,7 +12,7 @@ from torch import Tensor
 import posit
 from posit.spec import SpecLike
 
-from ._define import Grad, Inputs, Rule, define, spec_of, text_of
+from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
 from ._kernels import bits_of, divided, empty, tensor_of, together, unbroadcast
 from .casts import _nearest
 from .products import _dot, _sum
@@ -49,7 +49,7 @@ def _elementwise(name: str, names: str, grads: Any, jvp: Any) -> Function:
     def forward(inputs: Inputs, out: Tensor, tangents: Any) -> Tensor:
         text = inputs[count]
         terms = [t for t in jvp(*inputs[:count], out, *tangents, text) if t is not None]
-        found = terms[0]
+        found: Tensor = terms[0]
         for term in terms[1:]:
             found = _add(found, term, text)
         return found.expand_as(out)
@@ -71,26 +71,26 @@ def _minus(t: Tensor | None) -> Tensor | None:
     return None if t is None else -t
 
 
-_add = _elementwise(
+_add: Op = _elementwise(
     "add",
     "ab",
     lambda a, b, out, g, t: (lambda: _nearest(g, t), lambda: _nearest(g, t)),
     lambda a, b, out, ta, tb, t: (ta, tb),
 )
-_sub = _elementwise(
+_sub: Op = _elementwise(
     "sub",
     "ab",
     lambda a, b, out, g, t: (lambda: _nearest(g, t), lambda: -_nearest(g, t)),
     lambda a, b, out, ta, tb, t: (ta, _minus(tb)),
 )
-_mul = _elementwise(
+_mul: Op = _elementwise(
     "mul",
     "ab",
     lambda a, b, out, g, t: (lambda: _times_onto(a, g, b, t), lambda: _times_onto(b, g, a, t)),
     lambda a, b, out, ta, tb, t: (_times(b, ta, t), _times(a, tb, t)),
 )
 # d(a/b) = da/b - (a/b)·db/b, with a/b the rounded quotient
-_div = _elementwise(
+_div: Op = _elementwise(
     "div",
     "ab",
     lambda a, b, out, g, t: (
@@ -102,7 +102,7 @@ _div = _elementwise(
         None if tb is None else -_div(_mul(out, tb, t), b, t),
     ),
 )
-_fma = _elementwise(
+_fma: Op = _elementwise(
     "fma",
     "abc",
     lambda a, b, c, out, g, t: (
@@ -175,7 +175,7 @@ def _per_vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
     ]
 
 
-_per = define(
+_per: Op = define(
     Rule(
         "per",
         "(Tensor x, Tensor counts, int times, str spec) -> Tensor",

@@ -11,7 +11,7 @@ from torch import Tensor
 import quire
 from posit.spec import SpecLike
 
-from ._define import Grad, Inputs, Rule, define, spec_of, text_of
+from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
 from ._kernels import (
     as_rows,
     bits_of,
@@ -59,7 +59,7 @@ def _sum_kernel(x: Tensor, dims: Sequence[int], text: str) -> Tensor:
     return tensor_of(quire.sum(bits_of(x, spec), spec, axis=tuple(dims)), spec)
 
 
-_sum = define(
+_sum: Op = define(
     Rule(
         "sum",
         "(Tensor x, int[] dims, str spec) -> Tensor",
@@ -82,7 +82,9 @@ def sum(
 
 def _dot_kernel(a: Tensor, b: Tensor, dims: Sequence[int], text: str) -> Tensor:
     spec = spec_of(text)
-    return tensor_of(quire.dot(*(as_rows(bits_of(x, spec), dims) for x in (a, b)), spec), spec)
+    return tensor_of(
+        quire.dot(as_rows(bits_of(a, spec), dims), as_rows(bits_of(b, spec), dims), spec), spec
+    )
 
 
 def _dot_jvp(inputs: Inputs, out: Tensor, tangents: Any) -> Tensor:
@@ -101,7 +103,7 @@ def _scaled(x: Tensor, g: Tensor, dims: Sequence[int], text: str) -> Tensor:
     return _mul(x, spread(g, x.shape, dims), text)
 
 
-_dot = define(
+_dot: Op = define(
     Rule(
         "dot",
         "(Tensor a, Tensor b, int[] dims, str spec) -> Tensor",
@@ -182,7 +184,7 @@ def _matmul_jvp(inputs: Inputs, out: Tensor, tangents: Any) -> Tensor:
     return _matmul(torch.cat(wide[:2], -1), torch.cat(wide[2:], -2), term, text)
 
 
-_matmul = define(
+_matmul: Op = define(
     Rule(
         "matmul",
         "(Tensor a, Tensor b, Tensor? bias, str spec) -> Tensor",

@@ -7,7 +7,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,7 +14,7 @@ import posit
 from posit import PositSpec
 from posit.spec import SpecLike
 
-from ._define import Grad, Inputs, Rule, define, spec_of, text_of
+from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
 from ._kernels import (
     Patterns,
     as_rows,
@@ -30,9 +29,7 @@ from ._kernels import (
 from .elementwise import _mul, _per
 from .products import _dot, axes_of, keeping, later
 
-__all__ = ["mean", "mean_square", "mean_squares"]
-
-Mask = npt.NDArray[np.bool_]
+__all__ = ["mean", "mean_square", "mean_squares", "statistic"]
 
 
 def _padded(rows: Patterns, count: int, what: str) -> Patterns:
@@ -43,16 +40,15 @@ def _padded(rows: Patterns, count: int, what: str) -> Patterns:
     return np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, missing)]) if missing else rows
 
 
-def _statistic(name: str, rows: Patterns, spec: PositSpec, where: Mask | None = None) -> Patterns:
+def statistic(name: str, rows: Patterns, spec: PositSpec, **options: Any) -> Patterns:
     """A statistic of posit.reductions over the last axis."""
-    only = {} if where is None else {"where": where}
-    found = getattr(posit, name)(posit.view(rows, spec), -1, **only)
+    found = getattr(posit, name)(posit.view(rows, spec), -1, **options)
     return np.asarray(posit.bits(found), spec.storage)
 
 
 def mean_squares(rows: Patterns, spec: PositSpec) -> Patterns:
     """Σx²/n over the last axis, rounded once: the variance of x and -x together."""
-    return _statistic("var", np.concatenate([rows, posit.neg(rows, spec)], -1), spec)
+    return statistic("var", np.concatenate([rows, posit.neg(rows, spec)], -1), spec)
 
 
 # ---- means
@@ -62,12 +58,12 @@ def _mean_kernel(
     spec = spec_of(text)
     rows = as_rows(bits_of(x, spec), dims)
     if where is None:
-        return tensor_of(_statistic("mean", _padded(rows, count, "mean"), spec), spec)
+        return tensor_of(statistic("mean", _padded(rows, count, "mean"), spec), spec)
     chosen = as_rows(np.broadcast_to(where.numpy(), tuple(x.shape)), dims)
     if not count:
-        return tensor_of(_statistic("mean", rows, spec, chosen), spec)
+        return tensor_of(statistic("mean", rows, spec, where=chosen), spec)
     kept = np.where(chosen, rows, spec.storage.type(0))
-    return tensor_of(_statistic("mean", _padded(kept, count, "mean"), spec), spec)
+    return tensor_of(statistic("mean", _padded(kept, count, "mean"), spec), spec)
 
 
 def _counts(inputs: Inputs) -> Tensor:
@@ -76,7 +72,8 @@ def _counts(inputs: Inputs) -> Tensor:
     if count or where is None:
         n = count or prod(x.shape[d] for d in every(dims, x.dim()))
         return torch.as_tensor(n, dtype=torch.int64)
-    return where.expand_as(x).sum(list(dims))
+    found: Tensor = where.expand_as(x).sum(list(dims))
+    return found
 
 
 def _mean_vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
@@ -89,16 +86,16 @@ def _mean_vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
     return [of_x, None]
 
 
-def _mean_batched(f: Any, inputs: Inputs, in_dims: Inputs, size: int) -> Tensor:
+def _mean_batched(f: Op, inputs: Inputs, in_dims: Inputs, size: int) -> Tensor:
     x, where, dims, count, text = inputs
     rank = x.dim() - (in_dims[0] is not None)
     if where is not None and in_dims[1] is not None:
         moved = where.movedim(in_dims[1], 0)
         where = moved.reshape(size, *[1] * (rank - moved.dim() + 1), *moved.shape[1:])
-    return f(leading(x, in_dims[0], size), where, later(dims), count, text)  # type: ignore[no-any-return]
+    return f(leading(x, in_dims[0], size), where, later(dims), count, text)
 
 
-_mean = define(
+_mean: Op = define(
     Rule(
         "mean",
         "(Tensor x, Tensor? where, int[] dims, int count, str spec) -> Tensor",
@@ -160,7 +157,7 @@ def _square_vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
     return [lambda: _mul(x, spread(_per(g, n, 2, text), x.shape, dims), text)]
 
 
-_mean_square = define(
+_mean_square: Op = define(
     Rule(
         "mean_square",
         "(Tensor x, int[] dims, int count, str spec) -> Tensor",
