@@ -26,13 +26,14 @@ from .activations import (
     unary,
 )
 from .attention import scaled_dot_product_attention
+from .batchnorm import batch_norm
 from .casts import decode, encode, fake_quant
 from .convolution import conv1d, conv2d
 from .dropout import dropout, stream_key
 from .elementwise import add, div, fma, mul, neg, per, sub
 from .embedding import embedding
 from .losses import cross_entropy, mse_loss, nll_loss
-from .norms import batch_norm, layer_norm, rms_norm
+from .norms import layer_norm, rms_norm
 from .pooling import adaptive_avg_pool2d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .products import dot, linear, matmul, sum
 from .reductions import mean, mean_square

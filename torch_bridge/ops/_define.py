@@ -108,7 +108,7 @@ def define(rule: Rule) -> Op:
     made.register_autograd(backward, setup_context=setup)
 
     def batch(info: Any, in_dims: Inputs, *inputs: Any) -> tuple[Tensor, int]:
-        return rule.batched(function, inputs, in_dims, info.batch_size), 0
+        return rule.batched(call, inputs, in_dims, info.batch_size), 0
 
     made.register_vmap(batch)
     torch_op = getattr(torch.ops.bposit, rule.name)
@@ -131,7 +131,7 @@ def define(rule: Rule) -> Op:
             inputs, output = saved(ctx)
             return rule.jvp(inputs, output, tangents[: rule.tensors])
 
-    def function(*inputs: Any) -> Tensor:
+    def call(*inputs: Any) -> Tensor:
         if torch.compiler.is_compiling():
             _refuse_compiled_jvp(rule.name)
             found: Tensor = torch_op(*inputs)
@@ -140,8 +140,8 @@ def define(rule: Rule) -> Op:
         return applied
 
     Function.__name__ = Function.__qualname__ = rule.name
-    function.__name__ = function.__qualname__ = rule.name
-    return function
+    call.__name__ = call.__qualname__ = rule.name
+    return call
 
 
 def _refuse_compiled_jvp(name: str) -> None:
