@@ -7,6 +7,17 @@
 """
 
 from . import ops
-from ._tensor import PositTensor, emulate, from_bits, from_numpy, tensor
+from ._tensor import PositTensor, emulate, from_bits, from_numpy, tensor, to_float64
+from .io import load_safetensors, save_safetensors
 
-__all__ = ["PositTensor", "emulate", "from_bits", "from_numpy", "ops", "tensor"]
+__all__ = [
+    "PositTensor",
+    "emulate",
+    "from_bits",
+    "from_numpy",
+    "load_safetensors",
+    "ops",
+    "save_safetensors",
+    "tensor",
+    "to_float64",
+]

@@ -68,7 +68,9 @@ def _div(f: Format, a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
     """A whole number as divisor is taken exactly, so that a mean's derivative is rounded once."""
     if rounding_mode is not None:
         if rounding_mode != "floor":
-            raise NotImplementedError(f"{f.op}: rounding_mode={rounding_mode!r}; 'floor' is possible")
+            raise NotImplementedError(
+                f"{f.op}: rounding_mode={rounding_mode!r}; 'floor' is possible"
+            )
         return f.apply("floor_divide", a, b)
     if isinstance(b, int | torch.SymInt):
         return f.wrap(kernels.divide_whole(f.bits(a), int(b), f.text))

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 import posit
 from posit import PositSpec
 from posit.spec import SpecLike
 
 from ..ops import decode, encode
+from . import kernels
 from .wrapper import PositTensor
 
-__all__ = ["convert", "enter", "from_bits", "from_numpy", "leave", "tensor"]
+__all__ = ["convert", "enter", "from_bits", "from_numpy", "to_float64", "tensor"]
 
 
 def _entered(x: Tensor, spec: PositSpec) -> PositTensor:
@@ -49,12 +52,12 @@ class _Enter(torch.autograd.Function):
         ctx.dtype, ctx.spec = inputs[0].dtype, inputs[1]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Any) -> Any:  # type: ignore[override]
-        return leave(gradient).to(ctx.dtype), None
+    def backward(ctx: Any, gradient: Any) -> Any:
+        return to_float64(gradient).to(ctx.dtype), None
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, spec: PositSpec) -> Any:
-        return _Enter.apply(x, spec), in_dims[0]
+        return enter(x, spec), in_dims[0]
 
 
 class _Leave(torch.autograd.Function):
@@ -67,27 +70,32 @@ class _Leave(torch.autograd.Function):
         ctx.spec = _spec_of(inputs[0])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Any) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Any) -> Any:
         return enter(gradient, ctx.spec)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Any) -> Any:
-        return _Leave.apply(x), in_dims[0]
+        return to_float64(x), in_dims[0]
 
 
 class _Convert(torch.autograd.Function):
     @staticmethod
     def forward(x: PositTensor, spec: PositSpec) -> PositTensor:
-        bits = torch.from_numpy(posit.convert(x.bits().numpy(), x.spec, spec))
-        return PositTensor(bits, spec)
+        return PositTensor(
+            kernels.convert(x.bits(), kernels.text_of(x.spec), kernels.text_of(spec)), spec
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.spec = _spec_of(inputs[0])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Any) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Any) -> Any:
         return convert(gradient, ctx.spec), None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Any, spec: PositSpec) -> Any:
+        return convert(x, spec), in_dims[0]
 
 
 # Dynamo does not trace functions that have a jvp, and would drop it: eager calls alone have one.
@@ -99,29 +107,43 @@ class _EagerEnter(_Enter):
 
 class _EagerLeave(_Leave):
     @staticmethod
-    def jvp(ctx: Any, tangent: Any) -> Any:  # type: ignore[override]
-        return leave(tangent)
+    def jvp(ctx: Any, tangent: Any) -> Any:
+        return to_float64(tangent)
+
+
+def _is_traced() -> bool:
+    traced = torch.compiler.is_compiling()
+    if traced and forward_ad._current_level >= 0:
+        raise RuntimeError(
+            "entering and leaving posits has no forward-mode derivative under torch.compile (Dynamo"
+            " would drop it); call torch.func.jvp outside, or keep the function in posits"
+        )
+    return traced
 
 
 def enter(x: Tensor, spec: PositSpec) -> PositTensor:
     """A float tensor rounded to posits."""
-    gate = _Enter if torch.compiler.is_compiling() else _EagerEnter
-    return gate.apply(x, spec)  # type: ignore[no-any-return]
+    gate: Any = _Enter if _is_traced() else _EagerEnter
+    found: PositTensor = gate.apply(x, spec)
+    return found
 
 
-def leave(x: Tensor) -> Tensor:
+def to_float64(x: Tensor) -> Tensor:
     """The values of a PositTensor as float64, exactly: ``x.double()`` for use inside torch.func.
 
     There tensors are of torch's own classes, whose ``double()`` does nothing to what appears as
     float64. Raises TypeError for other tensors.
     """
-    gate = _Leave if torch.compiler.is_compiling() else _EagerLeave
-    return gate.apply(x)  # type: ignore[no-any-return]
+    gate: Any = _Leave if _is_traced() else _EagerLeave
+    found: Tensor = gate.apply(x)
+    return found
 
 
 def convert(x: Tensor, spec: PositSpec) -> PositTensor:
     """Posits in another format."""
-    return _Convert.apply(x, spec)  # type: ignore[no-any-return]
+    gate: Any = _Convert
+    found: PositTensor = gate.apply(x, spec)
+    return found
 
 
 def tensor(data: Any, *, spec: SpecLike, requires_grad: bool | None = None) -> PositTensor:
@@ -145,14 +167,8 @@ def tensor(data: Any, *, spec: SpecLike, requires_grad: bool | None = None) -> P
             raise TypeError(f"a tensor of {data.dtype} has no posits; take .real first")
         made = enter(data if data.is_floating_point() else data.double(), found)
     else:
-        made = from_numpy(_array(data, found))
+        made = from_numpy(np.array(data, posit.dtype(found)))
     return made if requires_grad is None else made.detach().requires_grad_(requires_grad)  # type: ignore[return-value]
-
-
-def _array(data: Any, spec: PositSpec) -> npt.NDArray[Any]:
-    import numpy as np
-
-    return np.array(data, posit.dtype(spec))
 
 
 def from_bits(bits: Tensor, spec: SpecLike) -> PositTensor:
@@ -167,7 +183,9 @@ def from_bits(bits: Tensor, spec: SpecLike) -> PositTensor:
         low, high = (int(x) for x in torch.aminmax(bits))
         if low < found.nar or high > found.maxpos_pattern:
             wrong = low if low < found.nar else high
-            raise ValueError(f"{wrong} is no pattern of {found}: {found.nar} to {found.maxpos_pattern}")
+            raise ValueError(
+                f"{wrong} is no pattern of {found}: {found.nar} to {found.maxpos_pattern}"
+            )
     return made
 
 

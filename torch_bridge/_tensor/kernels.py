@@ -20,14 +20,23 @@ import posit
 import quire
 from posit import PositSpec, functions
 
-__all__ = ["add_at", "apply", "divide_whole", "product", "reduce"]
+from ..ops.casts import storage
+
+__all__ = ["add_at", "apply", "convert", "divide_whole", "norm", "product", "reduce", "text_of"]
 
 Patterns = npt.NDArray[np.signedinteger[Any]]
+_broadcast: Any = torch.broadcast_shapes
+_check: Any = torch._check
 
 
 @lru_cache(maxsize=256)
 def _spec(text: str) -> PositSpec:
     return PositSpec.parse(text)
+
+
+def text_of(spec: PositSpec) -> str:
+    """The format as these ops take it; unlike those of ``ops``, they take every format."""
+    return f"{spec.n},{spec.rs},{spec.es}"
 
 
 def _tensor(made: Any, spec: PositSpec) -> Tensor:
@@ -43,7 +52,19 @@ def apply(xs: Sequence[Tensor], name: str, spec: str) -> Tensor:
 
 @apply.register_fake
 def _(xs: Sequence[Tensor], name: str, spec: str) -> Tensor:
-    return xs[0].new_empty(torch.broadcast_shapes(*(x.shape for x in xs)))
+    return xs[0].new_empty(_broadcast(*(x.shape for x in xs)))
+
+
+@torch.library.custom_op("bposit::patterns_convert", mutates_args=(), device_types="cpu")
+def convert(x: Tensor, spec: str, to: str) -> Tensor:
+    """The nearest patterns in another format."""
+    found = _spec(to)
+    return _tensor(posit.convert(x.numpy(), _spec(spec), found), found)
+
+
+@convert.register_fake
+def _(x: Tensor, spec: str, to: str) -> Tensor:
+    return x.new_empty(x.shape, dtype=storage(_spec(to)))
 
 
 @torch.library.custom_op("bposit::patterns_divide_whole", mutates_args=(), device_types="cpu")
@@ -104,11 +125,13 @@ def product(a: Tensor, b: Tensor, add: Tensor | None, spec: str) -> Tensor:
 
 @product.register_fake
 def _(a: Tensor, b: Tensor, add: Tensor | None, spec: str) -> Tensor:
-    torch._check(
+    _check(
         a.shape[-1] == b.shape[-2 if b.dim() > 1 else 0],
-        lambda: f"the product of shapes {tuple(a.shape)} and {tuple(b.shape)}: inner lengths differ",
+        lambda: (
+            f"the product of shapes {tuple(a.shape)} and {tuple(b.shape)}: inner lengths differ"
+        ),
     )
-    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = _broadcast(a.shape[:-2], b.shape[:-2])
     return a.new_empty((*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.dim() > 1 else ())))
 
 
@@ -122,9 +145,7 @@ def add_at(x: Tensor, index: Tensor, values: Tensor, spec: str) -> Tensor:
     out = x.numpy().copy()
     order = np.argsort(index.numpy(), kind="stable")
     addends = values.numpy()[order]
-    places, starts, counts = np.unique(
-        index.numpy()[order], return_index=True, return_counts=True
-    )
+    places, starts, counts = np.unique(index.numpy()[order], return_index=True, return_counts=True)
     for count in np.unique(counts):
         rows = counts == count
         at = places[rows]

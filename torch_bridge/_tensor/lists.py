@@ -15,7 +15,7 @@ from .table import TABLE, Format, aten, implements
 _FOREACH = """
     abs add addcdiv addcmul ceil clamp_max clamp_min copy div exp floor lerp log maximum minimum
     mul neg pow reciprocal round sign sqrt sub tanh zero
-""".split()
+""".split()  # noqa: SIM905
 _KEYWORDS = {"addcmul": "value", "addcdiv": "value"}
 
 
@@ -55,7 +55,9 @@ def _foreach_norm(f: Format, xs: Any, ord: Any = 2, dtype: Any = None) -> Any:
 
 def _check_unscaled(f: Format, grad_scale: Any, found_inf: Any) -> None:
     if grad_scale is not None or found_inf is not None:
-        raise NotImplementedError(f"{f.op}: gradient scaling (torch.amp) is not possible with posits")
+        raise NotImplementedError(
+            f"{f.op}: gradient scaling (torch.amp) is not possible with posits"
+        )
 
 
 @implements("_fused_sgd_")
@@ -83,7 +85,7 @@ def _fused_sgd(
 
 def _enter_fused_adam(name: str, function: Any) -> None:
     @implements(name)
-    def run(
+    def run(  # noqa: PLR0917
         f: Format,
         params: list[Tensor],
         grads: list[Tensor],

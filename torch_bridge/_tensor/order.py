@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ def _enter_comparison(name: str) -> None:
 
     @implements(name)
     def run(f: Format, a: Any, b: Any) -> Tensor:
+        if name in ("eq", "ne") and isinstance(b, float) and math.isinf(b):
+            b = math.nan  # where floats have ±∞, posits have NaR; isfinite asks so
         found: Tensor = compare(f.bits(a), f.bits(b))
         return found
 
@@ -100,7 +103,9 @@ def _argmax(f: Format, x: Any, dim: int | None = None, keepdim: bool = False) ->
 
 def _on_patterns(f: Format, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Values and places, or one of them; values are those of the patterns' dtype."""
-    made = func(args[0]._bits, *(f.bits(x) if isinstance(x, Tensor) else x for x in args[1:]), **kwargs)
+    made = func(
+        args[0]._bits, *(f.bits(x) if isinstance(x, Tensor) else x for x in args[1:]), **kwargs
+    )
     if isinstance(made, Tensor):
         return f.wrap(made) if made.dtype == f.like.dtype and not _is_place(func) else made
     values, places = made

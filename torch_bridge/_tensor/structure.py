@@ -21,12 +21,20 @@ _MOVES = """
     pixel_unshuffle repeat repeat_interleave roll scatter select select_backward select_copy
     select_scatter slice slice_backward slice_copy slice_scatter split split_copy split_with_sizes
     split_with_sizes_copy squeeze squeeze_copy stack t t_copy take transpose transpose_copy tril
-    triu unbind unbind_copy unfold unfold_copy unsqueeze unsqueeze_copy view view_copy zero
+    triu unbind unbind_copy unfold unfold_copy unsqueeze unsqueeze_copy view view_copy where zero
     zeros_like new_zeros new_empty empty_like _unsafe_view _reshape_alias _reshape_copy
     _unsafe_index
-""".split()
+""".split()  # noqa: SIM905
 _FILLED_WITH_0 = {"new_empty": "new_zeros", "empty_like": "zeros_like"}
-_ASKED = "is_same_size _has_same_storage_numel equal sym_size sym_stride sym_numel".split()
+_ASKED = (
+    "is_same_size",
+    "_has_same_storage_numel",
+    "equal",
+    "is_pinned",
+    "sym_size",
+    "sym_stride",
+    "sym_numel",
+)
 
 
 def _is_number(argument: Any) -> bool:
@@ -63,7 +71,7 @@ def _patterns_of(x: Any) -> Any:
 
 
 def _clean(f: Format, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """"Empty" posits are zeros: memory that was never written may hold no pattern."""
+    """ "Empty" posits are zeros: memory that was never written may hold no pattern."""
     name = _FILLED_WITH_0[func.overloadpacket.__name__]
     return _move(f, getattr(aten, name).default, args, kwargs)
 
@@ -72,19 +80,7 @@ def _ask(f: Format, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return func(*tree_map(_patterns_of, args), **kwargs)
 
 
-def _where(f: Format, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """torch makes tensors of where's numbers before it comes here."""
-    choose, *values = args
-    numbers = (x.item() if _is_made_of_number(x) else x for x in values)
-    return f.wrap(torch.where(choose, *(f.bits(x) for x in numbers)))
-
-
-def _is_made_of_number(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.dim() == 0 and x.is_floating_point() and not isinstance(x, PositTensor)
-
-
 TABLE.update({getattr(aten, name): _move for name in _MOVES if hasattr(aten, name)})
-TABLE[aten.where] = _where
 TABLE.update({getattr(aten, name): _clean for name in _FILLED_WITH_0})
 TABLE.update({getattr(aten, name): _ask for name in _ASKED if hasattr(aten, name)})
 
@@ -111,6 +107,16 @@ def _to_copy(f: Format, x: Any, *, dtype: torch.dtype | None = None, **rest: Any
             " Leave posits first: x.float() or x.double(), then convert"
         )
     return f.wrap(torch.ops.aten._to_copy(x._bits, **rest))
+
+
+@implements("to")
+def _to(f: Format, x: Any, *, device: Any = None, copy: bool = False, **rest: Any) -> Any:
+    """``device="meta"`` gives no posits: autograd asks so for the shape and dtype of a product."""
+    if device is not None and torch.device(device).type == "meta":
+        return torch.empty_strided(x.shape, x.stride(), dtype=torch.float64, device="meta")
+    rest.pop("non_blocking", None)
+    made = _to_copy(f, x, device=device, **rest)
+    return made if copy or device not in (None, x.device) else x
 
 
 @implements("_local_scalar_dense")
@@ -153,7 +159,7 @@ def _scatter_add(f: Format, x: Any, dim: int, index: Tensor, source: Any) -> Any
 
 
 @implements("embedding_dense_backward")
-def _embedding_backward(
+def _embedding_backward(  # noqa: PLR0917
     f: Format, grad: Any, indices: Tensor, rows: int, padding: int, by_frequency: bool
 ) -> Any:
     if by_frequency:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import return_and_correct_aliasing
+from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
+from torch.utils import _python_dispatch
 from torch.utils._pytree import tree_iter, tree_map
 
 import posit
@@ -24,6 +27,7 @@ from .wrapper import PositTensor
 __all__ = ["TABLE", "Format", "dispatch", "emulate", "implements"]
 
 aten: Any = torch.ops.aten
+_aliased: Any = _python_dispatch.return_and_correct_aliasing
 
 _EMULATING: ContextVar[bool] = ContextVar("torch_bridge.emulate", default=False)
 _COLLECTIVES = ("c10d", "_c10d_functional", "c10d_functional")
@@ -57,7 +61,7 @@ def _rounds_numbers() -> bool:
 def _pattern(number: float, spec: PositSpec) -> tuple[int, bool]:
     """The nearest pattern, and whether it is the number's very value."""
     bits = int(posit.encode(number, spec))
-    return bits, number != number or posit.to_fraction(bits, spec) == number
+    return bits, math.isnan(number) or posit.to_fraction(bits, spec) == number
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Format:
     @property
     def text(self) -> str:
         """The spec as custom ops take it."""
-        return f"{self.spec.n},{self.spec.rs},{self.spec.es}"
+        return kernels.text_of(self.spec)
 
     def pattern(self, number: Any) -> int:
         """A Python number's pattern. ValueError if it is no posit, outside :func:`emulate`."""
@@ -89,6 +93,10 @@ class Format:
             number = int(number) if isinstance(number, torch.SymInt) else float(number)
         if not isinstance(number, int | float):
             raise TypeError(f"{self.op}: posits and {type(number).__name__} do not mix")
+        if isinstance(number, float) and math.isinf(number):
+            raise ValueError(
+                f"{self.op}: posits have no infinity; use masks of bools, or NaN for NaR"
+            )
         bits, exact = _pattern(number, self.spec)
         if not exact and not _rounds_numbers():
             nearest = float(posit.to_fraction(bits, self.spec))  # type: ignore[arg-type]
@@ -103,6 +111,9 @@ class Format:
     def bits(self, x: Any) -> Tensor:
         """The patterns of an operand: a PositTensor, bool tensor or exact Python number.
 
+        A tensor without axes is a number, as in torch's own promotion of types; while a graph is
+        traced, when nobody knows its value, it is rounded.
+
         Raises RuntimeError for integer and float tensors, ValueError for other numbers; within
         :func:`emulate` both are rounded.
         """
@@ -112,6 +123,9 @@ class Format:
             return self.like.new_full((), self.pattern(x))
         if x.dtype == torch.bool:
             return x.to(self.like.dtype) * self.spec.one
+        if x.dim() == 0 and not x.is_complex():
+            known = not isinstance(x, FakeTensor | FunctionalTensor)
+            return self.bits(x.item()) if known else encode(x.double(), self.spec)
         if x.is_complex() or not _rounds_numbers():
             raise RuntimeError(  # Python's operators would swallow a TypeError and its text
                 f"{self.op}: a PositTensor of {self.spec} and a tensor of {x.dtype} do not mix."
@@ -147,10 +161,7 @@ def implements(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 def dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What ``PositTensor.__torch_dispatch__`` does."""
     if func.namespace in _COLLECTIVES:
-        raise RuntimeError(
-            f"{func}: a collective on PositTensors would add or move patterns as if they were"
-            " floats. Use torch_bridge.distributed.all_reduce, which adds exactly, or send x.bits()"
-        )
+        raise RuntimeError(_of_collective(str(func)))
     f = _format(func, args, kwargs)
     mutates = func._schema.is_mutable
     name = func.overloadpacket.__name__
@@ -162,9 +173,20 @@ def dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if handler is None:
         return _emulated(f, func, args, kwargs)
     made = handler(f, func, args, kwargs)
-    if any(r.alias_info is not None for r in func._schema.returns) and not mutates:
-        return return_and_correct_aliasing(func, args, kwargs, made)
+    views = any(r.alias_info is not None for r in func._schema.returns)
+    if views and not mutates and getattr(made, "device", None) != torch.device("meta"):
+        return _aliased(func, args, kwargs, made)
     return made
+
+
+def _of_collective(name: str) -> str:
+    if "reduce" not in name:
+        return f"{name}: a PositTensor is no message; send its patterns, x.bits()"
+    exact = "reduce_scatter" if "scatter" in name else "all_reduce"
+    return (
+        f"{name}: would add the patterns of posits, or round at every rank. Use"
+        f" torch_bridge.distributed.{exact}, whose sums are exact and rounded once"
+    )
 
 
 def _format(func: Any, args: Any, kwargs: Any) -> Format:
@@ -187,7 +209,9 @@ def _into(f: Format, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     _check_target(f, func, out)
     made = (handler or _emulated)(f, plain, args, rest)
     if made.shape != out.shape:
-        raise ValueError(f"{func}: out has shape {tuple(out.shape)}, the result {tuple(made.shape)}")
+        raise ValueError(
+            f"{func}: out has shape {tuple(out.shape)}, the result {tuple(made.shape)}"
+        )
     out._bits.copy_(made._bits)
     return out
 
@@ -204,19 +228,18 @@ def _check_target(f: Format, func: Any, target: Any) -> None:
 def _in_place(f: Format, func: Any, name: str, args: Any, kwargs: Any) -> Any:
     target, base = args[0], getattr(aten, name.removesuffix("_"), None)
     _check_target(f, func, target)
+    plain = getattr(base, func._overloadname, None) or getattr(base, "default", None)
     handler = TABLE.get(base)
-    if handler is None or not name.endswith("_"):
-        made = _emulated(f, func, args, kwargs, getattr(base, func._overloadname, None))
-    else:
-        made = handler(f, getattr(base, func._overloadname, func), args, kwargs)
+    if plain is None or any(r.alias_info is not None for r in plain._schema.returns):
+        raise NotImplementedError(f"{func}: PositTensor's shape cannot change in place")
+    made = (handler or _emulated)(f, plain, args, kwargs)
     target._bits.copy_(made._bits)
-    return return_and_correct_aliasing(func, args, kwargs, target)
+    return _aliased(func, args, kwargs, target)
 
 
-def _emulated(f: Format, func: Any, args: Any, kwargs: Any, functional: Any = None) -> Any:
+def _emulated(f: Format, func: Any, args: Any, kwargs: Any) -> Any:
     """Decode, operate in float64, round once; outside :func:`emulate`, refuse by name."""
-    run = functional or func
-    if not _EMULATING.get() or any(r.alias_info is not None for r in run._schema.returns):
+    if not _EMULATING.get() or any(r.alias_info is not None for r in func._schema.returns):
         raise NotImplementedError(
             f"{func} is not in PositTensor's table of operations. Write x.double() to leave posits,"
             " use torch_bridge.ops, or, if it is a float operation and not a view, run it under"
@@ -232,4 +255,4 @@ def _emulated(f: Format, func: Any, args: Any, kwargs: Any, functional: Any = No
         floats = isinstance(x, Tensor) and x.is_floating_point()
         return f.wrap(encode(x, f.spec)) if floats else x
 
-    return tree_map(lift, run(*tree_map(lower, args), **tree_map(lower, kwargs)))
+    return tree_map(lift, func(*tree_map(lower, args), **tree_map(lower, kwargs)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -40,13 +40,13 @@ class PositTensor(Tensor):
 
     _bits: Tensor
     _spec: PositSpec
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, bits: Tensor, spec: PositSpec, *, requires_grad: bool = False) -> PositTensor:
         if bits.dtype != storage(spec):
             raise TypeError(f"patterns of {spec} are {storage(spec)}, got a tensor of {bits.dtype}")
-        return torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined, no-any-return]
+        return torch.Tensor._make_wrapper_subclass(
             cls,
             bits.shape,
             strides=bits.stride(),
@@ -62,7 +62,7 @@ class PositTensor(Tensor):
         self._spec = spec
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         from .table import dispatch
@@ -115,23 +115,24 @@ class PositTensor(Tensor):
         return convert(self, PositSpec.parse(spec))
 
     # ---- explicit exits
-    def double(self) -> Tensor:  # type: ignore[override]
+    def double(self) -> Tensor:
         """The values as an ordinary float64 tensor, exactly; NaR becomes NaN.
 
         Gradients that come back are rounded to the format. TypeError for formats that float64 does
         not hold (n = 64).
         """
-        from .gates import leave
+        from .gates import to_float64
 
-        return leave(self)
+        return to_float64(self)
 
-    def float(self) -> Tensor:  # type: ignore[override]
+    def float(self) -> Tensor:
         """The values rounded to float32; beyond its range, infinities."""
         return self.double().to(torch.float32)
 
-    def numpy(self, *, force: bool = False) -> npt.NDArray[Any]:  # type: ignore[override]
+    def numpy(self, *, force: bool = False) -> npt.NDArray[Any]:
         """As :meth:`to_numpy`; with ``force``, of tensors that require gradients too."""
-        return (self.detach() if force else self).to_numpy()  # type: ignore[attr-defined, no-any-return]
+        kept = cast("PositTensor", self.detach()) if force else self
+        return kept.to_numpy()
 
     def to_numpy(self) -> npt.NDArray[Any]:
         """A NumPy array of the posit dtype that shares the memory.
@@ -154,12 +155,15 @@ class PositTensor(Tensor):
         """other / self, not other · (1 / self)."""
         return torch.div(self.new_full((), other), self)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         if type(self._bits) not in (Tensor, torch.nn.Parameter):  # fake, functional, batched
             return f"PositTensor({self._bits!r}, spec={self._spec})"
         text = np.array2string(posit.view(self._bits.numpy(), self._spec), separator=", ")
         grad = ", requires_grad=True" if self.requires_grad else ""
         return f"PositTensor({text}, spec={self._spec}{grad})"
+
+    def __format__(self, text: str) -> str:
+        return format(self.item(), text) if self.dim() == 0 and text else repr(self)
 
     # ---- files and processes
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -168,12 +172,16 @@ class PositTensor(Tensor):
         state = (self._bits, spec.n, spec.rs, spec.es, self.requires_grad, is_parameter)
         return _rebuild, state
 
-    def fsdp_pre_all_gather(self, *given: Any) -> Any:
-        """Fully sharded data parallel is not supported: it would shard patterns as floats."""
-        raise NotImplementedError("fully_shard (FSDP2) does not support PositTensor parameters")
+    @property
+    def fsdp_pre_all_gather(self) -> Any:
+        """Refuses ``fully_shard`` (FSDP2), which asks for this hook before it shards."""
+        raise NotImplementedError(
+            "fully_shard does not support PositTensor parameters: it would add their gradients"
+            " rounded at every rank; torch_bridge.distributed adds exactly"
+        )
 
 
-def _rebuild(
+def _rebuild(  # noqa: PLR0917
     bits: Tensor, n: int, rs: int, es: int, requires_grad: bool, is_parameter: bool
 ) -> PositTensor:
     from .gates import from_bits
