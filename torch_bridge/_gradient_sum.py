@@ -66,6 +66,11 @@ class GradientSum:
         """Bytes kept: operands, and digits of sums."""
         return self._kept + (0 if self._sums is None else self._sums.nbytes)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether additions are refused; see :meth:`close`."""
+        return bool(self._used)
+
     def close(self, why: str) -> None:
         """Refuse additions until :meth:`clear`, with ``why`` in the error."""
         self._used = why

@@ -31,7 +31,7 @@ from posit import PositSpec
 from posit.spec import SpecLike
 
 from ._gradient_sum import GradientSum
-from .ops._kernels import Patterns, bits_of, tensor_of
+from ._patterns import Patterns, patterns_of, tensor_like
 
 __all__ = ["GradientSum", "clear", "find", "of", "rounded", "write"]
 
@@ -79,16 +79,18 @@ def rounded(parameter: Tensor, spec: SpecLike) -> Patterns | None:
     if dense is not None and dense.layout != torch.strided:
         raise TypeError(f"a gradient of layout {dense.layout}: only dense ones are possible")
     if found is None or found.is_empty:
-        return None if dense is None else bits_of(dense, to)
-    if dense is None or not bool(dense.any()):
+        return None if dense is None else patterns_of(dense, to)
+    beside = None if dense is None else patterns_of(dense, found.spec)
+    if beside is None or not beside.any():
         return found.round(to)
-    return found.to_accumulators().copy().add(bits_of(dense, found.spec)).round(to)
+    return found.to_accumulators().copy().add(beside).round(to)
 
 
 def write(parameters: Iterable[Tensor], spec: SpecLike | None = None) -> None:
     """Set ``.grad`` to the gradient, rounded once to ``spec`` or its own format, and clear the sum.
 
-    For those who look at gradients, and for other optimizers.
+    A PositTensor gets one, others a tensor of their dtype. For those who look at gradients, and for
+    other optimizers.
     """
     for p in parameters:
         found = find(p)
@@ -96,5 +98,5 @@ def write(parameters: Iterable[Tensor], spec: SpecLike | None = None) -> None:
             to = found.spec if spec is None else PositSpec.parse(spec)
             bits = rounded(p, to)
             assert bits is not None
-            p.grad = tensor_of(bits, to).to(p.dtype)
+            p.grad = tensor_like(p, bits, to)
             found.clear()

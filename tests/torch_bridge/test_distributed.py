@@ -1,0 +1,269 @@
+"""Exact sums over ranks: every world size, every uneven split, gives the bits of one process."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+import posit
+from posit import bposit8, bposit16, bposit32
+from quire import Accumulators
+from torch_bridge import distributed, gradients
+from torch_bridge.optim import PositAdamW, clip_grad_norm_
+
+from ..formats import mixed
+from .ranks import run_ranks
+
+WORLDS = [1, 2, 3]
+worlds = pytest.mark.parametrize("world", WORLDS)
+BATCH = 10
+
+
+def shares(world: int, rank: int) -> Any:
+    """Uneven and shuffled; with three ranks, the last has nothing."""
+    order = np.random.default_rng(world).permutation(BATCH)
+    return np.split(order, {1: [], 2: [7], 3: [3, BATCH]}[world])[rank]
+
+
+# ---- sums
+def operands(spec: Any) -> Any:
+    rng = np.random.default_rng(spec.n)
+    a, b, c = (mixed(spec, s, rng) for s in ((4, BATCH), (BATCH, 5), (BATCH, 7)))
+    for x in (a, b, c):
+        x[x == spec.nar] = 3
+    c[2, 6] = spec.nar
+    return a, b, c
+
+
+def summed(k: Any) -> list[Accumulators]:
+    """Of two formats, with NaR, never touched, and of no elements."""
+    made = []
+    for spec in (bposit8, bposit16, bposit32):
+        a, b, c = operands(spec)
+        made.append(Accumulators((4, 5), spec).add_products(a[:, k], b[k]))
+        line = Accumulators(7, spec)
+        for row in c[k]:
+            line.add(row)
+        made += [line, Accumulators(3, spec), Accumulators((0, 2), spec)]
+    return made
+
+
+def sum_on(rank: int, world: int) -> Any:
+    sums = summed(shares(world, rank))
+    scattered = [distributed.reduce_scatter(s) for s in sums]
+    distributed._BUCKET = 11  # pieces end inside of sums
+    distributed.all_reduce(sums)
+    return sums, scattered
+
+
+@worlds
+def test_sums(world: int) -> None:
+    want = summed(np.arange(BATCH))
+    made = run_ranks(sum_on, world)
+    for sums, _ in made:
+        assert sums == want
+    for i, whole in enumerate(want):
+        parts = [scattered[i] for _, scattered in made]
+        share = -(-whole.round().size // world)
+        assert all(p.round().size <= share for p in parts)
+        assert np.concatenate([p.round() for p in parts]).tolist() == whole.round().ravel().tolist()
+        values = [v for p in parts for v in p.values()]
+        assert values == whole.values().ravel().tolist()
+
+
+# ---- gradients and a step
+def model() -> dict[str, torch.nn.Parameter]:
+    rng = np.random.default_rng(0)
+    shapes = {"weight": (4, 6), "bias": (4,), "table": (9, 6), "unused": (2,)}
+    return {
+        name: torch.nn.Parameter(
+            torch.from_numpy(posit.decode(posit.encode(rng.normal(size=s), bposit16), bposit16))
+        )
+        for name, s in shapes.items()
+    }
+
+
+def deposit(p: dict[str, torch.nn.Parameter], seed: int, k: Any) -> None:
+    """The table is a linear layer's weight too; it sees nothing of the first samples."""
+    rng = np.random.default_rng(seed)
+    x, g, h = (posit.encode(rng.normal(size=(BATCH, n)) ** 9, bposit16) for n in (6, 4, 9))
+    index = rng.integers(0, 9, BATCH)
+    for i in k:
+        gradients.of(p["weight"], bposit16).add_products(g[[i]].T, x[[i]])
+        gradients.of(p["bias"], bposit16).add(g[[i]])
+        gradients.of(p["table"], bposit16).add_rows(index[[i]], x[[i]])
+        gradients.of(p["table"], bposit16).add_products(h[[i]].T, x[[i]])
+
+
+def train(rank: int, world: int) -> Any:
+    p = model()
+    optimizer = PositAdamW(p.values(), lr=0.1, spec=bposit16, update="stochastic", seed=4)
+    norms = []
+    for step in range(4):
+        deposit(p, step, shares(world, rank))
+        if dist.is_initialized():
+            distributed.all_reduce_gradients(p.values())
+        norms.append(float(clip_grad_norm_(p.values(), 1e6)))
+        optimizer.step()
+        optimizer.zero_grad()
+    bits = {n: posit.encode(q.detach().numpy(), bposit16).tolist() for n, q in p.items()}
+    state = [{k: v.tolist() for k, v in s.items()} for s in optimizer.state.values()]
+    return bits, state, norms
+
+
+@cache
+def alone() -> Any:
+    return train(0, 1)
+
+
+@worlds
+def test_training(world: int) -> None:
+    bits, state, norms = alone()
+    start = {n: posit.encode(q.detach().numpy(), bposit16).tolist() for n, q in model().items()}
+    assert all((bits[n] != start[n]) == (n != "unused") for n in bits)
+    assert min(norms) < 1e6 < max(norms)
+    for made in run_ranks(train, world):
+        assert made == (bits, state, norms)
+
+
+# ---- DistributedDataParallel
+class Deposit(torch.autograd.Function):
+    """x·wᵀ of posits, whose backward pass deposits."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        ctx.x, ctx.w = x, w
+        return x @ w.T
+
+    @staticmethod
+    def backward(ctx: Any, g: torch.Tensor) -> Any:  # type: ignore[override]
+        bits = [posit.encode(t.detach().numpy(), bposit16) for t in (g, ctx.x)]
+        gradients.of(ctx.w, bposit16).add_products(bits[0].T, bits[1])
+        return g @ ctx.w, None
+
+
+class Layer(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(2, 3, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return Deposit.apply(x, self.weight)  # type: ignore[no-any-return]
+
+
+class Rounded(Layer):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.weight.T
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(5)
+    x, c = (
+        posit.decode(posit.encode(rng.normal(size=(BATCH, n)), bposit16), bposit16) for n in (3, 2)
+    )
+    return torch.from_numpy(x), torch.from_numpy(c)
+
+
+def under_ddp(rank: int, world: int) -> Any:
+    """One synchronised step after an unsynchronised one, twice."""
+    layer = Layer()
+    wrapped = DistributedDataParallel(layer)
+    wrapped.register_comm_hook(None, distributed.ddp_hook)
+    x, c = inputs()
+    made = []
+    for _ in range(2):
+        k = shares(world, rank)
+        with wrapped.no_sync():
+            (wrapped(x[k[:2]]) * c[k[:2]]).sum().backward()
+        (wrapped(x[k[2:]]) * c[k[2:]]).sum().backward()
+        bits = gradients.rounded(layer.weight, bposit32)
+        assert bits is not None
+        made.append(bits.tolist())
+        layer.zero_grad()
+        gradients.clear([layer.weight])
+    return made
+
+
+@worlds
+def test_ddp_reduces_the_exact_sums(world: int) -> None:
+    x, c = (posit.encode(t.numpy(), bposit16) for t in inputs())
+    want = Accumulators((2, 3), bposit16).add_products(c.T, x).round(bposit32).tolist()
+    assert run_ranks(under_ddp, world) == [[want, want]] * world
+
+
+def rounded_under_ddp(rank: int, world: int) -> Any:
+    wrapped = DistributedDataParallel(Rounded())
+    wrapped.register_comm_hook(None, distributed.ddp_hook)
+    wrapped(inputs()[0]).sum().backward()
+
+
+# ---- errors reach every rank, and none hangs
+def mistaken(rank: int, world: int, kind: str) -> Any:
+    p = torch.nn.Parameter(torch.zeros(2 + (kind == "shape") * rank, dtype=torch.float64))
+    spec = bposit32 if kind == "format" and rank else bposit16
+    gradients.of(p, spec).add(np.zeros(p.shape, spec.storage))
+    if kind == "rounded" and rank:
+        p.grad = torch.ones_like(p)
+    elif kind == "twice" and rank:
+        gradients.of(p, spec).close("was used")
+    distributed.all_reduce_gradients([p] * (1 + (kind == "count") * rank))
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "text"),
+    [
+        ("rounded", ValueError, r"a rank has a rounded \.grad"),
+        ("twice", RuntimeError, "were reduced, or used by a step"),
+        ("format", ValueError, "different formats"),
+        ("shape", ValueError, "2 to 3 elements"),
+        ("count", ValueError, "1 to 2 sums"),
+    ],
+)
+def test_errors(kind: str, error: type[Exception], text: str) -> None:
+    for made in run_ranks(mistaken, 2, kind):
+        assert type(made) is error
+        with pytest.raises(error, match=text):
+            raise made
+
+
+def test_ddp_refuses_rounded_gradients() -> None:
+    for made in run_ranks(rounded_under_ddp, 2):
+        with pytest.raises((ValueError, RuntimeError), match=r"a rank has a rounded \.grad"):
+            raise made
+
+
+def nothing(rank: int, world: int) -> Any:
+    distributed.all_reduce([])
+    distributed.all_reduce_gradients([])
+    return True
+
+
+def test_nothing_to_reduce() -> None:
+    assert run_ranks(nothing, 2) == [True, True]
+
+
+# ---- what gloo can do, which decides how digits travel
+def collectives(rank: int, world: int) -> Any:
+    made = {}
+    for dtype in (torch.int16, torch.int32, torch.int64, torch.uint8):
+        for name in ("SUM", "MAX"):
+            x = torch.full((3,), rank + 1, dtype=dtype)
+            try:
+                dist.all_reduce(x, getattr(dist.ReduceOp, name))
+                made[f"{dtype} {name}"] = x.tolist()
+            except (RuntimeError, ValueError):
+                made[f"{dtype} {name}"] = None
+    return made
+
+
+def test_gloo_adds_int64_and_not_int16() -> None:
+    for made in run_ranks(collectives, 2):
+        assert made["torch.int64 SUM"] == [3, 3, 3]
+        assert made["torch.int64 MAX"] == made["torch.uint8 MAX"] == [2, 2, 2]
+        assert made["torch.int16 SUM"] is None

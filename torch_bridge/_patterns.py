@@ -1,0 +1,30 @@
+"""Patterns of either kind of tensor: float64 that holds posits, and PositTensor."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import posit
+from posit import PositSpec
+
+from ._tensor import PositTensor, from_bits
+from .ops._kernels import Patterns, bits_of, tensor_of
+
+__all__ = ["Patterns", "patterns_of", "tensor_like"]
+
+
+def patterns_of(x: Tensor, spec: PositSpec) -> Patterns:
+    """The patterns of ``spec`` nearest to the elements; those of a PositTensor are shared."""
+    if not isinstance(x, PositTensor):
+        return bits_of(x, spec)
+    bits: Patterns = x.bits().detach().numpy()
+    return bits if x.spec == spec else np.asarray(posit.convert(bits, x.spec, spec), spec.storage)
+
+
+def tensor_like(x: Tensor, bits: Patterns, spec: PositSpec) -> Tensor:
+    """The posits as a tensor of x's kind: PositTensor of ``spec``, or values of x's dtype."""
+    if isinstance(x, PositTensor):
+        return from_bits(torch.from_numpy(bits), spec)
+    return tensor_of(bits, spec).to(x.dtype)
