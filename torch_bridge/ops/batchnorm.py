@@ -49,7 +49,7 @@ def batch_norm(  # noqa: PLR0917
         return None if v is None else v.reshape(-1, *[1] * (x.dim() - 2))
 
     if training:
-        if prod(x.shape[d] for d in dims) < 2:
+        if prod([x.shape[d] for d in dims]) < 2:
             raise ValueError(f"batch_norm: one value for each channel in {tuple(x.shape)}")
         z = _normalize(x, dims, True, eps, text)
         _update(running_mean, mean(x.detach(), dims, spec=spec), momentum, text)

@@ -13,9 +13,9 @@ import quire
 from posit.spec import SpecLike
 
 from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
-from ._kernels import bits_of, empty, leading, tensor_of
+from ._kernels import bits_of, empty, tensor_of
 from .casts import _nearest
-from .products import _sum
+from .products import _sum, repeated
 
 __all__ = ["conv1d", "conv2d", "per_axis", "windows_after"]
 
@@ -128,8 +128,8 @@ def _batched(f: Callable[..., Tensor], inputs: Inputs, dims: Inputs, size: int) 
     if dims[1] is None and dims[2] is None:
         made = f(x.movedim(dims[0], 0).flatten(0, 1), w, bias, *how, groups, text)
         return grouped(made, 0, size)
-    x, w = (leading(t, d, size) for t, d in zip((x, w), dims[:2], strict=True))
-    bias = None if bias is None else leading(bias, dims[2], size).flatten()
+    x, w = (repeated(t, d, size, text) for t, d in zip((x, w), dims[:2], strict=True))
+    bias = None if bias is None else repeated(bias, dims[2], size, text).flatten()
     made = f(x.transpose(0, 1).flatten(1, 2), w.flatten(0, 1), bias, *how, groups * size, text)
     return grouped(made, 1, size).transpose(0, 1)
 

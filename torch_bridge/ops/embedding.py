@@ -11,6 +11,7 @@ from posit.spec import SpecLike
 
 from ._define import Inputs, Op, Rule, define, spec_of, text_of
 from ._kernels import bits_of, empty, leading, tensor_of
+from .products import repeated
 
 __all__ = ["embedding"]
 
@@ -28,7 +29,7 @@ def _batched(f: Op, inputs: Inputs, dims: Inputs, size: int) -> Tensor:
     weight, indices, text = inputs
     if dims[0] is None:
         return f(weight, indices.movedim(dims[1], 0), text)
-    tables, at = leading(weight, dims[0], size), leading(indices, dims[1], size)
+    tables, at = repeated(weight, dims[0], size, text), leading(indices, dims[1], size)
     return f(tables.flatten(0, 1), at + _starts(at, size, tables.shape[1]), text)
 
 
@@ -67,7 +68,7 @@ def _sum_kernel(g: Tensor, indices: Tensor, rows: int, text: str) -> Tensor:
 
 def _sum_batched(f: Op, inputs: Inputs, dims: Inputs, size: int) -> Tensor:
     g, indices, rows, text = inputs
-    values, at = leading(g, dims[0], size), leading(indices, dims[1], size)
+    values, at = repeated(g, dims[0], size, text), leading(indices, dims[1], size)
     made = f(values, at + _starts(at, size, rows), rows * size, text)
     return made.reshape(size, rows, *made.shape[1:])
 

@@ -117,7 +117,7 @@ def _share(inputs: Inputs, r: Tensor, g: Tensor, z: Tensor) -> Tensor:
 
 
 def _count(x: Tensor, dims: Sequence[int]) -> Tensor:
-    return torch.as_tensor(prod(x.shape[d] for d in dims), dtype=torch.int64)
+    return torch.as_tensor(prod([x.shape[d] for d in dims]), dtype=torch.int64)
 
 
 def _rstd_jvp(inputs: Inputs, r: Tensor, t: Any) -> Tensor:

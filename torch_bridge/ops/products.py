@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,6 @@ from ._kernels import (
     as_rows,
     bits_of,
     empty,
-    leading,
     reduced_shape,
     spread,
     tensor_of,
@@ -80,27 +80,58 @@ def sum(
     return keeping(_sum(x, dims, text_of(spec)), dims, keepdim)
 
 
+# ---- the same for all of a batch, which is what torch.vmap makes of an operand without one
+def _repeat_kernel(x: Tensor, size: int, text: str) -> Tensor:
+    spec = spec_of(text)
+    return tensor_of(bits_of(x, spec), spec).expand(size, *x.shape).contiguous()
+
+
+_repeat: Op = define(
+    Rule(
+        "repeat",
+        "(Tensor x, int size, str spec) -> Tensor",
+        _repeat_kernel,
+        lambda x, size, text: empty(x, (size, *x.shape)),
+        lambda i, out, g: (lambda: _sum(g, [0], i[2]),),
+        lambda i, out, t: _repeat(t[0], i[1], i[2]),
+        lambda f, i, dims, size: f(i[0].movedim(dims[0], 0), *i[1:]).movedim(1, 0),
+    )
+)
+
+
+def repeated(x: Tensor, dim: int | None, size: int, text: str) -> Tensor:
+    """x with its batch axis first; where it has none, repeated, its gradients exactly summed."""
+    return _repeat(x, size, text) if dim is None else x.movedim(dim, 0)
+
+
 def _dot_kernel(a: Tensor, b: Tensor, dims: Sequence[int], text: str) -> Tensor:
     spec = spec_of(text)
-    return tensor_of(
-        quire.dot(as_rows(bits_of(a, spec), dims), as_rows(bits_of(b, spec), dims), spec), spec
-    )
+    x, y = np.broadcast_arrays(bits_of(a, spec), bits_of(b, spec))
+    return tensor_of(quire.dot(as_rows(x, dims), as_rows(y, dims), spec), spec)
+
+
+def _dot_fake(a: Tensor, b: Tensor, dims: Sequence[int], text: str) -> Tensor:
+    shape = torch.broadcast_shapes(a.shape, b.shape)
+    return empty(a, reduced_shape(a.expand(shape), dims))
+
+
+def _dot_vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
+    from .elementwise import _times_onto  # its own derivative is a dot
+
+    a, b, dims, text = inputs
+    wide = spread(g, torch.broadcast_shapes(a.shape, b.shape), dims)
+    return [lambda: _times_onto(a, wide, b, text), lambda: _times_onto(b, wide, a, text)]
 
 
 def _dot_jvp(inputs: Inputs, out: Tensor, tangents: Any) -> Tensor:
+    """Σ da·b + a·db: one sum of up to twice the length."""
     a, b, dims, text = inputs
     da, db = tangents
     if da is None or db is None:
         return _dot(a, db, dims, text) if da is None else _dot(da, b, dims, text)
-    if not dims:
-        return _dot(torch.stack([da, a]), torch.stack([b, db]), [0], text)
-    return _dot(torch.cat([da, a], dims[0]), torch.cat([b, db], dims[0]), dims, text)
-
-
-def _scaled(x: Tensor, g: Tensor, dims: Sequence[int], text: str) -> Tensor:
-    from .elementwise import _mul  # its own derivative is a dot
-
-    return _mul(x, spread(g, x.shape, dims), text)
+    left = torch.stack(torch.broadcast_tensors(da, a))
+    right = torch.stack(torch.broadcast_tensors(b, db))
+    return _dot(left, right, [0, *later(dims)], text)
 
 
 _dot: Op = define(
@@ -108,14 +139,16 @@ _dot: Op = define(
         "dot",
         "(Tensor a, Tensor b, int[] dims, str spec) -> Tensor",
         _dot_kernel,
-        lambda a, b, dims, text: empty(a, reduced_shape(a, dims)),
-        lambda i, out, g: (
-            lambda: _scaled(i[1], g, i[2], i[3]),
-            lambda: _scaled(i[0], g, i[2], i[3]),
-        ),
+        _dot_fake,
+        _dot_vjp,
         _dot_jvp,
         lambda f, i, dims, size: f(
-            *(leading(x, d, size) for x, d in zip(i[:2], dims[:2], strict=True)), later(i[2]), i[3]
+            *(
+                x.unsqueeze(0) if d is None else x.movedim(d, 0)
+                for x, d in zip(i[:2], dims[:2], strict=True)
+            ),
+            later(i[2]),
+            i[3],
         ),
     )
 )
@@ -125,8 +158,9 @@ def dot(
     a: Tensor, b: Tensor, dim: int | Sequence[int] = -1, *, spec: SpecLike, keepdim: bool = False
 ) -> Tensor:
     """Σ a·b over ``dim`` of tensors that broadcast, exact and rounded once."""
-    x, y = torch.broadcast_tensors(a, b)
-    dims = axes_of(x, dim)
+    dims = axes_of(torch.broadcast_tensors(a.detach(), b.detach())[0], dim)
+    rank = max(a.dim(), b.dim())
+    x, y = (t.reshape(*[1] * (rank - t.dim()), *t.shape) for t in (a, b))
     return keeping(_dot(x, y, dims, text_of(spec)), dims, keepdim)
 
 
@@ -184,6 +218,14 @@ def _matmul_jvp(inputs: Inputs, out: Tensor, tangents: Any) -> Tensor:
     return _matmul(torch.cat(wide[:2], -1), torch.cat(wide[2:], -2), term, text)
 
 
+def _matmul_batched(f: Op, inputs: Inputs, dims: Inputs, size: int) -> Tensor:
+    a, b, bias, text = inputs
+    first, *others = dims[:3]
+    if first is None and others[0] is None:  # the bias alone
+        a, first = repeated(a, None, size, text), 0
+    return f(*together((a, b, bias), (first, *others)), text)
+
+
 _matmul: Op = define(
     Rule(
         "matmul",
@@ -192,16 +234,9 @@ _matmul: Op = define(
         _matmul_fake,
         _matmul_vjp,
         _matmul_jvp,
-        lambda f, i, dims, size: f(
-            *together(i[:2], dims[:2]), _at_rank(i[2], dims[2], i, dims), i[3]
-        ),
+        _matmul_batched,
     )
 )
-
-
-def _at_rank(bias: Tensor | None, dim: int | None, inputs: Inputs, dims: Inputs) -> Tensor | None:
-    """The bias with its batch axis where the product has it."""
-    return together([*inputs[:2], bias], [*dims[:2], dim])[2]  # type: ignore[no-any-return]
 
 
 def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, spec: SpecLike) -> Tensor:

@@ -21,13 +21,12 @@ from ._kernels import (
     bits_of,
     empty,
     every,
-    leading,
     reduced_shape,
     spread,
     tensor_of,
 )
 from .elementwise import _mul, _per
-from .products import _dot, axes_of, keeping, later
+from .products import _dot, axes_of, keeping, later, repeated
 
 __all__ = ["mean", "mean_square", "mean_squares", "statistic"]
 
@@ -92,7 +91,7 @@ def _mean_batched(f: Op, inputs: Inputs, in_dims: Inputs, size: int) -> Tensor:
     if where is not None and in_dims[1] is not None:
         moved = where.movedim(in_dims[1], 0)
         where = moved.reshape(size, *[1] * (rank - moved.dim() + 1), *moved.shape[1:])
-    return f(leading(x, in_dims[0], size), where, later(dims), count, text)
+    return f(repeated(x, in_dims[0], size, text), where, later(dims), count, text)
 
 
 _mean: Op = define(

@@ -16,9 +16,9 @@ from posit import PositSpec, functions
 from posit.spec import SpecLike
 
 from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
-from ._kernels import ULP, Patterns, bits_of, decided, empty, leading, tensor_of, together
+from ._kernels import ULP, Patterns, bits_of, decided, empty, tensor_of, together
 from .elementwise import _fma, _mul, _sub
-from .products import _dot, _sum
+from .products import _dot, _sum, repeated
 
 __all__ = ["log_softmax", "softmax"]
 
@@ -77,7 +77,7 @@ def _skipping(t: Tensor, mask: Tensor | None) -> Tensor:
 
 def _batched(f: Op, inputs: Inputs, dims: Inputs, size: int) -> Tensor:
     x, mask, text = inputs
-    wide = leading(x, dims[0], size)
+    wide = repeated(x, dims[0], size, text)
     return f(*together([wide, mask], [0, dims[1]]), text)
 
 
