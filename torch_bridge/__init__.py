@@ -6,17 +6,20 @@
    once, with reverse- and forward-mode derivatives.
 """
 
-from . import ops
+from . import distributed, gradients, ops, optim
 from ._tensor import PositTensor, emulate, from_bits, from_numpy, tensor, to_float64
 from .io import load_safetensors, save_safetensors
 
 __all__ = [
     "PositTensor",
+    "distributed",
     "emulate",
     "from_bits",
     "from_numpy",
+    "gradients",
     "load_safetensors",
     "ops",
+    "optim",
     "save_safetensors",
     "tensor",
     "to_float64",

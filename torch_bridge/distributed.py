@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,7 @@ _FAULTS = (
     "these gradients were reduced, or used by a step; optimizer.zero_grad() clears them",
 )
 
-Group = dist.ProcessGroup | None
+Group: TypeAlias = "dist.ProcessGroup | None"
 Integers = npt.NDArray[Any]  # int64, or uint8 for flags
 
 

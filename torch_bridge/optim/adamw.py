@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 import posit
-from posit import bposit64, functions
+from posit import PositSpec, bposit64, functions
 from posit.spec import SpecLike
 
 from .._patterns import Patterns
@@ -94,37 +95,45 @@ class PositAdamW(PositOptimizer):
         f: Formats,
     ) -> Patterns:
         g, spec = gradient, f.work
-        t = int(state["step"])
-        rates = [scalar(1 - Fraction(float(b)), bposit64) for b in group["betas"]]
-        grown = [_grown(rate, t) for rate in rates]
-        lr = scalar(float(group["lr"]), bposit64)
+        numbers = (group[name] for name in ("lr", "eps", "weight_decay"))
+        s = _scalars(*map(float, (*numbers, *group["betas"])), int(state["step"]), spec)
         for name in ("mean", "square"):
             if name not in state:
                 state[name] = torch.from_numpy(np.zeros(g.shape, f.state.storage))
         square = posit.mul(g, g, spec)
-        for name, target, rate in (("mean", g, rates[0]), ("square", square, rates[1])):
+        for name, target, rate in (("mean", g, s.alpha1), ("square", square, s.alpha2)):
             old = f.from_state(state_bits(state, name))
-            made = posit.fma(_in(f, rate), posit.sub(target, old, spec), old, spec)
+            made = posit.fma(rate, posit.sub(target, old, spec), old, spec)
             state_bits(state, name)[...] = f.to_state(np.asarray(made, spec.storage))
         m, v = (f.from_state(state_bits(state, name)) for name in ("mean", "square"))
-        root = posit.sqrt(posit.div(v, _in(f, grown[1]), spec), spec)
-        below = posit.add(root, scalar(group["eps"], spec), spec)
-        scale = posit.neg(posit.div(lr, grown[0], bposit64), bposit64)
-        step = posit.div(posit.mul(_in(f, scale), m, spec), below, spec)
+        below = posit.add(posit.sqrt(posit.div(v, s.grown2, spec), spec), s.eps, spec)
+        step = posit.div(posit.mul(s.scale, m, spec), below, spec)
         if group["weight_decay"] != 0:
-            decay = posit.mul(
-                posit.neg(lr, bposit64), scalar(group["weight_decay"], bposit64), bposit64
-            )
-            step = posit.fma(_in(f, decay), weight(), step, spec)
+            step = posit.fma(s.decay, weight(), step, spec)
         return np.asarray(step, spec.storage)
 
 
-def _grown(rate: Patterns, t: int) -> Patterns:
-    """1 - (1 - rate)^t."""
-    power = functions.compound(posit.neg(rate, bposit64), t, bposit64)
-    return np.asarray(posit.sub(bposit64.one, power, bposit64), bposit64.storage)
+class _Scalars(NamedTuple):
+    """Of one step, in its format."""
+
+    alpha1: Patterns
+    alpha2: Patterns
+    grown2: Patterns  # 1 - β₂^t
+    eps: Patterns
+    scale: Patterns  # -lr / (1 - β₁^t)
+    decay: Patterns  # -lr·weight_decay
 
 
-def _in(f: Formats, x: Any) -> Patterns:
-    """A bposit64 scalar in the format of the step."""
-    return np.asarray(posit.convert(x, bposit64, f.work), f.work.storage)
+@lru_cache(maxsize=64)
+def _scalars(  # noqa: PLR0917
+    lr: float, eps: float, weight_decay: float, beta1: float, beta2: float, t: int, to: PositSpec
+) -> _Scalars:
+    wide = bposit64
+    alphas = [scalar(1 - Fraction(beta), wide) for beta in (beta1, beta2)]
+    powers = [functions.compound(posit.neg(x, wide), t, wide) for x in alphas]
+    grown = [posit.sub(wide.one, power, wide) for power in powers]
+    rate = scalar(-lr, wide)
+    scale = posit.div(rate, grown[0], wide)
+    decay = posit.mul(rate, scalar(weight_decay, wide), wide)
+    made = [*alphas, grown[1], scalar(eps, wide), scale, decay]
+    return _Scalars(*(np.asarray(posit.convert(x, wide, to), to.storage) for x in made))
