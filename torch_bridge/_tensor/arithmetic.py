@@ -136,9 +136,9 @@ def _norm(
     f: Format, x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
     _check_dtype(f, dtype)
-    if ord != 2 or keepdim or len(_axes(x, dim)) != x.dim():
-        raise NotImplementedError(f"{f.op}: only the 2-norm of all elements is possible")
-    return f.wrap(kernels.norm(f.bits(x).reshape(-1), f.text))
+    if ord != 2:
+        raise NotImplementedError(f"{f.op}: ord={ord}, but only the 2-norm is possible")
+    return f.wrap(kernels.reduce(f.bits(x), _axes(x, dim), keepdim, "norm2", f.text))
 
 
 # ---- products

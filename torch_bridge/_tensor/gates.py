@@ -6,7 +6,7 @@ rounded where it enters, and decoded where it leaves.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,21 @@ from ..ops import decode, encode
 from . import kernels
 from .wrapper import PositTensor
 
-__all__ = ["convert", "enter", "from_bits", "from_numpy", "to_float64", "tensor"]
+__all__ = ["convert", "enter", "from_bits", "from_numpy", "tensor", "to_float64"]
+
+
+def _inside(x: Any) -> Any:
+    """The tensor inside whatever torch.func has put around it."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+        x = torch._C._functorch.get_unwrapped(x)
+    return x
+
+
+def _spec_of(x: Any) -> PositSpec:
+    found = _inside(x)
+    if not isinstance(found, PositTensor):
+        raise TypeError(f"expected a PositTensor, got a tensor of {found.dtype}")
+    return found.spec
 
 
 def _entered(x: Tensor, spec: PositSpec) -> PositTensor:
@@ -30,16 +44,8 @@ def _entered(x: Tensor, spec: PositSpec) -> PositTensor:
 
 
 def _left(x: Any) -> Tensor:
+    _spec_of(x)
     return decode(x.bits(), x.spec)
-
-
-def _spec_of(x: Any) -> PositSpec:
-    """The format of posits, inside whatever torch.func has put around them."""
-    while torch._C._functorch.is_functorch_wrapped_tensor(x):
-        x = torch._C._functorch.get_unwrapped(x)
-    if not isinstance(x, PositTensor):
-        raise TypeError(f"expected a PositTensor, got a tensor of {x.dtype}")
-    return x.spec
 
 
 class _Enter(torch.autograd.Function):
@@ -141,6 +147,8 @@ def to_float64(x: Tensor) -> Tensor:
 
 def convert(x: Tensor, spec: PositSpec) -> PositTensor:
     """Posits in another format."""
+    if _spec_of(x) == spec:
+        return cast("PositTensor", x)
     gate: Any = _Convert
     found: PositTensor = gate.apply(x, spec)
     return found
@@ -160,14 +168,14 @@ def tensor(data: Any, *, spec: SpecLike, requires_grad: bool | None = None) -> P
     Raises TypeError for complex and other data.
     """
     found = PositSpec.parse(spec)
-    if isinstance(data, PositTensor):
-        made = data if data.spec == found else convert(data, found)
-    elif isinstance(data, Tensor):
+    if not isinstance(data, Tensor):
+        made = from_numpy(np.array(data, posit.dtype(found)))
+    elif isinstance(_inside(data), PositTensor):
+        made = convert(data, found)
+    else:
         if data.is_complex():
             raise TypeError(f"a tensor of {data.dtype} has no posits; take .real first")
         made = enter(data if data.is_floating_point() else data.double(), found)
-    else:
-        made = from_numpy(np.array(data, posit.dtype(found)))
     return made if requires_grad is None else made.detach().requires_grad_(requires_grad)  # type: ignore[return-value]
 
 

@@ -22,7 +22,7 @@ from posit import PositSpec, functions
 
 from ..ops.casts import storage
 
-__all__ = ["add_at", "apply", "convert", "divide_whole", "norm", "product", "reduce", "text_of"]
+__all__ = ["add_at", "apply", "convert", "divide_whole", "product", "reduce", "text_of"]
 
 Patterns = npt.NDArray[np.signedinteger[Any]]
 _broadcast: Any = torch.broadcast_shapes
@@ -88,31 +88,29 @@ def _(x: Tensor, by: int, spec: str) -> Tensor:
     return x.new_empty(x.shape)
 
 
+def _reduced(x: Tensor, dims: Sequence[int], keepdim: bool) -> list[int]:
+    gone = {d % x.dim() for d in dims}
+    return [1 if i in gone else n for i, n in enumerate(x.shape) if keepdim or i not in gone]
+
+
 @torch.library.custom_op("bposit::patterns_reduce", mutates_args=(), device_types="cpu")
 def reduce(x: Tensor, dims: Sequence[int], keepdim: bool, name: str, spec: str) -> Tensor:
-    """``sum``, ``mean`` of :mod:`quire` over ``dims``, rounded once."""
+    """``sum``, ``mean`` or ``norm2`` of :mod:`quire` over ``dims``, rounded once."""
     found = _spec(spec)
-    made = getattr(quire, name)(x.numpy(), found, axis=tuple(dims), keepdims=keepdim)
-    return _tensor(made, found)
+    if name != "norm2":
+        made = getattr(quire, name)(x.numpy(), found, axis=tuple(dims), keepdims=keepdim)
+        return _tensor(made, found)
+    gone = [d % x.dim() for d in dims]
+    rows = x.movedim(gone, [*range(-len(gone), 0)]).flatten(x.dim() - len(gone)).numpy()
+    norms = np.empty(rows.shape[:-1], found.storage)
+    for at in np.ndindex(norms.shape):
+        norms[at] = quire.norm2(rows[at], found)
+    return torch.from_numpy(norms).reshape(_reduced(x, dims, keepdim))
 
 
 @reduce.register_fake
 def _(x: Tensor, dims: Sequence[int], keepdim: bool, name: str, spec: str) -> Tensor:
-    gone = {d % x.dim() for d in dims}
-    shape = [1 if i in gone else n for i, n in enumerate(x.shape) if keepdim or i not in gone]
-    return x.new_empty(shape)
-
-
-@torch.library.custom_op("bposit::patterns_norm", mutates_args=(), device_types="cpu")
-def norm(x: Tensor, spec: str) -> Tensor:
-    """√Σx² over all elements, rounded once."""
-    found = _spec(spec)
-    return _tensor(quire.norm2(x.numpy(), found), found)
-
-
-@norm.register_fake
-def _(x: Tensor, spec: str) -> Tensor:
-    return x.new_empty(())
+    return x.new_empty(_reduced(x, dims, keepdim))
 
 
 @torch.library.custom_op("bposit::patterns_product", mutates_args=(), device_types="cpu")

@@ -26,6 +26,7 @@ _MOVES = """
     _unsafe_index
 """.split()  # noqa: SIM905
 _FILLED_WITH_0 = {"new_empty": "new_zeros", "empty_like": "zeros_like"}
+_PLACES = {"condition", "index", "indices", "mask", "repeats"}
 _ASKED = (
     "is_same_size",
     "_has_same_storage_numel",
@@ -42,7 +43,7 @@ def _is_number(argument: Any) -> bool:
 
 
 def _move(f: Format, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run on patterns; numbers among the arguments are values, and become patterns too."""
+    """Run on patterns. All tensors and numbers but those that say where are values."""
     dtype = kwargs.get("dtype")
     if dtype not in (None, torch.float64):  # a new tensor of another kind: no posits in it
         return func(*tree_map(_patterns_of, args), **kwargs)
@@ -51,13 +52,12 @@ def _move(f: Format, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     scalars = {a.name for a in func._schema.arguments if _is_number(a)}
     names = [a.name for a in func._schema.arguments]
 
-    def lower(x: Any) -> Any:
-        if isinstance(x, Tensor) and (isinstance(x, PositTensor) or x.is_floating_point()):
-            return f.bits(x)
-        return x
-
     def argument(name: str, x: Any) -> Any:
-        return f.pattern(x) if name in scalars and x is not None else tree_map(lower, x)
+        if name in _PLACES or x is None:
+            return x
+        if name in scalars:
+            return f.pattern(x)
+        return tree_map(lambda v: f.bits(v) if isinstance(v, Tensor) else v, x)
 
     made = func(
         *(argument(n, x) for n, x in zip(names, args, strict=False)),

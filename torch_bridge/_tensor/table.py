@@ -241,7 +241,7 @@ def _emulated(f: Format, func: Any, args: Any, kwargs: Any) -> Any:
     """Decode, operate in float64, round once; outside :func:`emulate`, refuse by name."""
     if not _EMULATING.get() or any(r.alias_info is not None for r in func._schema.returns):
         raise NotImplementedError(
-            f"{func} is not in PositTensor's table of operations. Write x.double() to leave posits,"
+            f"{f.op} is not in PositTensor's table of operations. Write x.double() to leave posits,"
             " use torch_bridge.ops, or, if it is a float operation and not a view, run it under"
             " `with torch_bridge.emulate():` (float64, rounded once)"
         )

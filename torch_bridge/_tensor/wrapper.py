@@ -152,8 +152,8 @@ class PositTensor(Tensor):
 
     # ---- Python's operators that torch would round twice
     def __rtruediv__(self, other: Any) -> Any:
-        """other / self, not other · (1 / self)."""
-        return torch.div(self.new_full((), other), self)
+        """other / self, rounded once. (Inside torch.func it is torch's, other · (1 / self).)"""
+        return torch.div(other if isinstance(other, Tensor) else self.new_full((), other), self)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         if type(self._bits) not in (Tensor, torch.nn.Parameter):  # fake, functional, batched
