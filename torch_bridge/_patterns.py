@@ -12,7 +12,7 @@ from posit import PositSpec
 from ._tensor import PositTensor, from_bits
 from .ops._kernels import Patterns, bits_of, tensor_of
 
-__all__ = ["Patterns", "patterns_of", "tensor_like"]
+__all__ = ["Patterns", "is_zero", "patterns_of", "tensor_like"]
 
 
 def patterns_of(x: Tensor, spec: PositSpec) -> Patterns:
@@ -28,3 +28,8 @@ def tensor_like(x: Tensor, bits: Patterns, spec: PositSpec) -> Tensor:
     if isinstance(x, PositTensor):
         return from_bits(torch.from_numpy(bits), spec)
     return tensor_of(bits, spec).to(x.dtype)
+
+
+def is_zero(x: Tensor) -> bool:
+    """Whether all elements are 0."""
+    return not bool((x.bits() if isinstance(x, PositTensor) else x).count_nonzero())

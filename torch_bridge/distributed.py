@@ -34,6 +34,7 @@ from posit import PositSpec
 from quire import Accumulators
 
 from . import gradients
+from ._patterns import is_zero
 
 __all__ = ["all_reduce", "all_reduce_gradients", "ddp_hook", "reduce_scatter"]
 
@@ -176,7 +177,7 @@ def _fault(parameter: Tensor, found: gradients.GradientSum | None) -> int:
     """Why a parameter's gradient cannot be reduced: an index of _FAULTS, or 0."""
     if found is not None and found.is_closed:
         return 2
-    return int(parameter.grad is not None and bool(parameter.grad.count_nonzero()))
+    return int(parameter.grad is not None and not is_zero(parameter.grad))
 
 
 def _agree(

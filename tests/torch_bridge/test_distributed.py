@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 import posit
 from posit import bposit8, bposit16, bposit32
 from quire import Accumulators
-from torch_bridge import distributed, gradients
+from torch_bridge import distributed, gradients, tensor
 from torch_bridge.optim import PositAdamW, clip_grad_norm_
 
 from ..formats import mixed
@@ -132,6 +132,24 @@ def test_training(world: int) -> None:
         assert made == (bits, state, norms)
 
 
+def clip_shards(rank: int, world: int) -> Any:
+    """Each rank has a stretch of one gradient; the norm is of all of it."""
+    whole = np.random.default_rng(6).normal(size=BATCH)
+    mine = np.split(whole, {1: [], 2: [7], 3: [3, BATCH]}[world])[rank]
+    p = torch.nn.Parameter(torch.zeros(mine.size, dtype=torch.float64))
+    p.grad = torch.from_numpy(mine)
+    norm = clip_grad_norm_(p, 0.5, sharded=True)
+    return norm.item(), p.grad.tolist()
+
+
+def test_shards_are_clipped_as_the_whole_is() -> None:
+    ((norm, want),) = run_ranks(clip_shards, 1)
+    for world in (2, 3):
+        made = run_ranks(clip_shards, world)
+        assert [n for n, _ in made] == [norm] * world
+        assert [g for _, part in made for g in part] == want
+
+
 # ---- DistributedDataParallel
 class Deposit(torch.autograd.Function):
     """x·wᵀ of posits, whose backward pass deposits."""
@@ -205,10 +223,11 @@ def rounded_under_ddp(rank: int, world: int) -> Any:
 
 # ---- errors reach every rank, and none hangs
 def mistaken(rank: int, world: int, kind: str) -> Any:
-    p = torch.nn.Parameter(torch.zeros(2 + (kind == "shape") * rank, dtype=torch.float64))
+    zeros = torch.zeros(2 + (kind == "shape") * rank, dtype=torch.float64)
+    p = torch.nn.Parameter(tensor(zeros, spec=bposit16) if kind == "posits" else zeros)
     spec = bposit32 if kind == "format" and rank else bposit16
     gradients.of(p, spec).add(np.zeros(p.shape, spec.storage))
-    if kind == "rounded" and rank:
+    if kind in ("rounded", "posits") and rank:
         p.grad = torch.ones_like(p)
     elif kind == "twice" and rank:
         gradients.of(p, spec).close("was used")
@@ -219,6 +238,7 @@ def mistaken(rank: int, world: int, kind: str) -> Any:
     ("kind", "error", "text"),
     [
         ("rounded", ValueError, r"a rank has a rounded \.grad"),
+        ("posits", ValueError, r"a rank has a rounded \.grad"),
         ("twice", RuntimeError, "were reduced, or used by a step"),
         ("format", ValueError, "different formats"),
         ("shape", ValueError, "2 to 3 elements"),

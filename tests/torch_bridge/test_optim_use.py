@@ -6,11 +6,14 @@ import copy
 import io
 import pickle
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.distributed import checkpoint
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
 import posit
 from posit import PositSpec, bposit8, bposit16, bposit32, reference
@@ -70,6 +73,27 @@ def test_training_goes_on_from_a_checkpoint(kind: Any, update: str) -> None:
         for seed in range(3, 6):
             push(o, seed)
     assert bits(*ours) == bits(*theirs)
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")  # says that one process saves
+@kinds
+def test_distributed_checkpoints_keep_the_bits(kind: Any, tmp_path: Path) -> None:
+    def fresh() -> tuple[torch.nn.Module, Any]:
+        layer = torch.nn.Module()
+        layer.register_parameter("weight", parameter(3, 2))
+        return layer, kind(layer.parameters(), **OPTIONS[kind])
+
+    (first, one), (second, two) = fresh(), fresh()
+    push(one, 0)
+    saved = get_state_dict(first, one)
+    checkpoint.save({"model": saved[0], "state": saved[1]}, checkpoint_id=tmp_path)
+    model, state = get_state_dict(second, two)
+    read = {"model": model, "state": state}
+    checkpoint.load(read, checkpoint_id=tmp_path)
+    set_state_dict(second, two, model_state_dict=read["model"], optim_state_dict=read["state"])
+    for o in (one, two):
+        push(o, 1)
+    assert bits(*first.parameters()) == bits(*second.parameters())
 
 
 def test_loading_shares_no_memory() -> None:
