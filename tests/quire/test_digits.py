@@ -91,6 +91,7 @@ def test_windows_that_do_not_hold_the_sums(window: tuple[int, int]) -> None:
         (np.zeros((), np.int64), 0, TypeError, "int64 array"),
         (np.zeros((1, 2), np.int64), 16, ValueError, "multiple of 32"),
         (np.zeros((1, 2), np.int64), 4096, OverflowError, "sums of <8,3,2> lie between"),
+        (np.zeros((1, 2), np.int64), -4096, OverflowError, "sums of <8,3,2> lie between"),
         (np.zeros((40, 2), np.int64), 0, OverflowError, "sums of <8,3,2> lie between"),
     ],
 )
