@@ -88,9 +88,11 @@ def test_broadcast_gradients_are_one_sum(spec: PositSpec) -> None:
     same(s.grad, rounded((fractions(a[0]) * fractions(a[1])).sum(0)[None], spec))
 
 
-def slow_conv(x, w, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
-    """The definition over fractions, of one spatial axis; and the triples (n, i; o, c, k; place)."""
-    count, channels, length = x.shape
+def slow_conv(  # type: ignore[no-untyped-def]
+    x: np.ndarray, w: np.ndarray, *, stride: int, padding: int, dilation: int, groups: int
+):
+    """The definition over one spatial axis: indices of output, input and weight of each product."""
+    count, _, length = x.shape
     outputs, per_group, taps = w.shape
     places = (length + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
     for n, o, t, c, k in product(*map(range, (count, outputs, places, per_group, taps))):
@@ -176,6 +178,7 @@ def test_means(spec: PositSpec) -> None:
     same(ops.mean(x, 1, where=where, count=50, spec=spec), rounded(kept.sum(1) / 50, spec))
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 @every_spec
 def test_dot_and_its_tangent(spec: PositSpec) -> None:
     a, b, da, db = (numbers(spec, 3, 5, seed=s) for s in range(4))

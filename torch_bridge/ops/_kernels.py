@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,8 @@ def as_rows(bits: npt.NDArray[Any], dims: Sequence[int]) -> npt.NDArray[Any]:
     """The array with the axes ``dims`` joined as its last one."""
     gone = every(dims, bits.ndim)
     kept = [i for i in range(bits.ndim) if i not in gone]
-    return bits.transpose(*kept, *gone).reshape(*(bits.shape[i] for i in kept), -1)
+    length = prod(bits.shape[i] for i in gone)
+    return bits.transpose(*kept, *gone).reshape(*(bits.shape[i] for i in kept), length)
 
 
 def reduced_shape(x: Tensor, dims: Sequence[int]) -> list[Any]:

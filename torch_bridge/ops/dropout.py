@@ -19,7 +19,7 @@ from .elementwise import _div
 
 __all__ = ["dropout", "stream_key"]
 
-_COIN = posit.standard(3)  # 1 and 2 are neighbours in it
+_COIN = posit.PositSpec(3, 2, 0)  # 1 and 2 are neighbours in it
 _HEADS = posit.encode(2.0, _COIN)
 
 

@@ -55,7 +55,7 @@ def _sum_kernel(g: Tensor, indices: Tensor, rows: int, text: str) -> Tensor:
     spec = spec_of(text)
     at = indices.numpy().reshape(-1)
     width = tuple(g.shape[indices.dim() :])
-    lines = bits_of(g, spec).reshape(at.size, -1)
+    lines = bits_of(g, spec).reshape(at.size, prod(width))
     order = np.argsort(at, kind="stable")
     found, first, counts = np.unique(at[order], return_index=True, return_counts=True)
     out = np.zeros((rows, lines.shape[1]), spec.storage)

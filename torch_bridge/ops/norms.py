@@ -56,7 +56,7 @@ def _centred(rows: Patterns, spec: PositSpec) -> Patterns:
     sure = (n & (n - 1) == 0) & (n * size <= unit * 2.0**52)
     equal = (x == x[..., :1]).all(-1, keepdims=True)
     value, error = np.where(equal, 0.0, value), np.where(equal | sure, 0.0, error)
-    lines = rows.reshape(-1, n)
+    lines = rows.reshape(rows.size // n, n)
     means: dict[int, Fraction] = {}
 
     def exact(i: int) -> Fraction | None:

@@ -34,7 +34,7 @@ def _windows(bits: Patterns, how: Any, fill: int) -> Patterns:
     )
     picked: tuple[Any, ...] = (*(slice(None, None, s) for s in stride), *[slice(None)] * axes)
     seen = seen[(..., *picked)]
-    return seen.reshape(*seen.shape[: bits.ndim], -1)
+    return seen.reshape(*seen.shape[: bits.ndim], prod(kernel))
 
 
 def _shape(x: Tensor, how: Any) -> tuple[Any, ...]:

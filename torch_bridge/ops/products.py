@@ -271,5 +271,5 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, spec: SpecL
     The gradients of x, weight and bias are one exact sum each element, rounded once, over all of
     the batch.
     """
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.unsqueeze(0) if x.dim() == 1 else x.flatten(0, -2)
     return _matmul(rows, weight.mT, bias, text_of(spec)).reshape(*x.shape[:-1], weight.shape[0])
