@@ -192,5 +192,5 @@ def test_a_new_leaf_is_detached() -> None:
     assert made.is_leaf
     made.sum().backward()
     assert x.grad is None
-    with pytest.raises(TypeError, match="expected a PositTensor, got a tensor of torch.float32"):
+    with pytest.raises(TypeError, match=r"expected a PositTensor, got a tensor of torch\.float32"):
         tb.to_float64(x)

@@ -1,7 +1,10 @@
 """How values enter and leave posits, and what happens to their derivatives there.
 
-Rounding has the derivative 1. A tangent or gradient of posits is itself of their format, so it is
-rounded where it enters, and decoded where it leaves.
+Rounding has the derivative 1. Tangents go the way of the values, and gradients back; those that are
+posits are of the format of what they belong to, so they are rounded where they enter it.
+
+Dynamo does not trace autograd functions that have a forward-mode rule, and custom ops have none:
+eager calls go through the function, traced ones through the ops, as in ``ops``.
 """
 
 from __future__ import annotations
@@ -19,119 +22,95 @@ from posit import PositSpec
 from posit.spec import SpecLike
 
 from ..ops import decode, encode
+from ..ops.casts import storage
 from . import kernels
+from .table import GATES
 from .wrapper import PositTensor
 
-__all__ = ["convert", "enter", "from_bits", "from_numpy", "tensor", "to_float64"]
+__all__ = ["convert", "from_bits", "from_numpy", "tensor", "to_float64"]
+
+Kind = PositSpec | torch.dtype
+"""What a tensor holds: posits of a format, or floats."""
 
 
-def _inside(x: Any) -> Any:
-    """The tensor inside whatever torch.func has put around it."""
-    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+def _kind(x: Any) -> Kind:
+    """Of the tensor inside whatever torch.func has put around it."""
+    while not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(x):
         x = torch._C._functorch.get_unwrapped(x)
-    return x
+    return x.spec if isinstance(x, PositTensor) else x.dtype
 
 
-def _spec_of(x: Any) -> PositSpec:
-    found = _inside(x)
-    if not isinstance(found, PositTensor):
-        raise TypeError(f"expected a PositTensor, got a tensor of {found.dtype}")
-    return found.spec
+def _cross(x: Tensor, to: Kind) -> Tensor:
+    if isinstance(to, torch.dtype):
+        return decode(cast("PositTensor", x).bits(), _kind(x)).to(to)  # type: ignore[arg-type]
+    if isinstance(x, PositTensor):
+        x_spec, to_spec = kernels.text_of(x.spec), kernels.text_of(to)
+        return PositTensor(kernels.convert(x.bits(), x_spec, to_spec), to)
+    return PositTensor(encode(x, to), to)
 
 
-def _entered(x: Tensor, spec: PositSpec) -> PositTensor:
-    return PositTensor(encode(x, spec), spec)
-
-
-def _left(x: Any) -> Tensor:
-    _spec_of(x)
-    return decode(x.bits(), x.spec)
-
-
-class _Enter(torch.autograd.Function):
+class _Gate(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, spec: PositSpec) -> PositTensor:
-        return _entered(x, spec)
+    def forward(x: Tensor, to: Kind) -> Tensor:
+        return _cross(x, to)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.dtype, ctx.spec = inputs[0].dtype, inputs[1]
+        ctx.source, ctx.to = _kind(inputs[0]), inputs[1]
 
     @staticmethod
     def backward(ctx: Any, gradient: Any) -> Any:
-        return to_float64(gradient).to(ctx.dtype), None
+        return gate(gradient, ctx.source), None
 
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, spec: PositSpec) -> Any:
-        return enter(x, spec), in_dims[0]
-
-
-class _Leave(torch.autograd.Function):
-    @staticmethod
-    def forward(x: PositTensor) -> Tensor:
-        return _left(x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.spec = _spec_of(inputs[0])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Any) -> Any:
-        return enter(gradient, ctx.spec)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Any) -> Any:
-        return to_float64(x), in_dims[0]
-
-
-class _Convert(torch.autograd.Function):
-    @staticmethod
-    def forward(x: PositTensor, spec: PositSpec) -> PositTensor:
-        return PositTensor(
-            kernels.convert(x.bits(), kernels.text_of(x.spec), kernels.text_of(spec)), spec
-        )
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.spec = _spec_of(inputs[0])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Any) -> Any:
-        return convert(gradient, ctx.spec), None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Any, spec: PositSpec) -> Any:
-        return convert(x, spec), in_dims[0]
-
-
-# Dynamo does not trace functions that have a jvp, and would drop it: eager calls alone have one.
-class _EagerEnter(_Enter):
     @staticmethod
     def jvp(ctx: Any, tangent: Any, _: Any) -> Any:
-        return enter(tangent, ctx.spec)
+        return gate(tangent, ctx.to)
 
-
-class _EagerLeave(_Leave):
     @staticmethod
-    def jvp(ctx: Any, tangent: Any) -> Any:
-        return to_float64(tangent)
+    def vmap(info: Any, in_dims: Any, x: Any, to: Kind) -> Any:
+        return gate(x, to), in_dims[0]
 
 
-def _is_traced() -> bool:
-    traced = torch.compiler.is_compiling()
-    if traced and forward_ad._current_level >= 0:
+# ---- the same for tracing: PositTensor's dispatch runs these, for it is an argument of both
+@torch.library.custom_op("bposit::leave_posits", mutates_args=())
+def _leave(x: Tensor) -> Tensor:
+    raise TypeError(f"expected a PositTensor, got a tensor of {x.dtype}")
+
+
+@torch.library.custom_op("bposit::enter_posits", mutates_args=())
+def _enter(x: Tensor, like: Tensor) -> Tensor:
+    raise TypeError(f"expected a PositTensor as pattern, got a tensor of {like.dtype}")
+
+
+def _source(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.source = _kind(inputs[0])
+
+
+_leave.register_autograd(lambda ctx, g: gate(g, ctx.source), setup_context=_source)
+_enter.register_autograd(lambda ctx, g: (gate(g, ctx.source), None), setup_context=_source)
+_leave.register_vmap(lambda info, in_dims, x: (_leave(x), in_dims[0]))
+_enter.register_vmap(lambda info, in_dims, x, like: (_enter(x, like), in_dims[0]))
+GATES[torch.ops.bposit.leave_posits] = lambda x: _cross(x, torch.float64)
+GATES[torch.ops.bposit.enter_posits] = lambda x, like: _cross(x, like.spec)
+
+
+def gate(x: Tensor, to: Kind) -> Tensor:
+    """x as posits of a format, or posits x as floats of a dtype.
+
+    Dynamo cannot read the format of a tensor that it made; it does not need to.
+    """
+    if not torch.compiler.is_compiling():
+        made: Any = x if _kind(x) == to else _Gate.apply(x, to)  # type: ignore[no-untyped-call]
+    elif forward_ad._current_level >= 0:
         raise RuntimeError(
             "entering and leaving posits has no forward-mode derivative under torch.compile (Dynamo"
             " would drop it); call torch.func.jvp outside, or keep the function in posits"
         )
-    return traced
-
-
-def enter(x: Tensor, spec: PositSpec) -> PositTensor:
-    """A float tensor rounded to posits."""
-    gate: Any = _Enter if _is_traced() else _EagerEnter
-    found: PositTensor = gate.apply(x, spec)
-    return found
+    elif isinstance(to, PositSpec):
+        made = _enter(x, PositTensor(torch.zeros((), dtype=storage(to)), to))
+    else:
+        made = _leave(x).to(to)
+    return made  # type: ignore[no-any-return]
 
 
 def to_float64(x: Tensor) -> Tensor:
@@ -140,18 +119,14 @@ def to_float64(x: Tensor) -> Tensor:
     There tensors are of torch's own classes, whose ``double()`` does nothing to what appears as
     float64. Raises TypeError for other tensors.
     """
-    gate: Any = _Leave if _is_traced() else _EagerLeave
-    found: Tensor = gate.apply(x)
-    return found
+    if not torch.compiler.is_compiling() and not isinstance(_kind(x), PositSpec):
+        raise TypeError(f"expected a PositTensor, got a tensor of {x.dtype}")
+    return gate(x, torch.float64)
 
 
 def convert(x: Tensor, spec: PositSpec) -> PositTensor:
-    """Posits in another format."""
-    if _spec_of(x) == spec:
-        return cast("PositTensor", x)
-    gate: Any = _Convert
-    found: PositTensor = gate.apply(x, spec)
-    return found
+    """Posits or floats in a format."""
+    return cast("PositTensor", gate(x, spec))
 
 
 def tensor(data: Any, *, spec: SpecLike, requires_grad: bool | None = None) -> PositTensor:
@@ -170,12 +145,10 @@ def tensor(data: Any, *, spec: SpecLike, requires_grad: bool | None = None) -> P
     found = PositSpec.parse(spec)
     if not isinstance(data, Tensor):
         made = from_numpy(np.array(data, posit.dtype(found)))
-    elif isinstance(_inside(data), PositTensor):
-        made = convert(data, found)
+    elif data.is_complex():
+        raise TypeError(f"a tensor of {data.dtype} has no posits; take .real first")
     else:
-        if data.is_complex():
-            raise TypeError(f"a tensor of {data.dtype} has no posits; take .real first")
-        made = enter(data if data.is_floating_point() else data.double(), found)
+        made = convert(data if data.is_floating_point() else data.double(), found)
     return made if requires_grad is None else made.detach().requires_grad_(requires_grad)  # type: ignore[return-value]
 
 

@@ -24,7 +24,7 @@ from ..ops import decode, encode
 from . import kernels
 from .wrapper import PositTensor
 
-__all__ = ["TABLE", "Format", "dispatch", "emulate", "implements"]
+__all__ = ["GATES", "TABLE", "Format", "dispatch", "emulate", "implements"]
 
 aten: Any = torch.ops.aten
 _aliased: Any = _python_dispatch.return_and_correct_aliasing
@@ -145,6 +145,8 @@ class Format:
 
 Handler = Callable[[Format, Any, tuple[Any, ...], dict[str, Any]], Any]
 TABLE: dict[Any, Handler] = {}
+GATES: dict[Any, Callable[..., Tensor]] = {}
+"""Operations whose operands may be of any format: ways in and out."""
 
 
 def implements(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -162,6 +164,8 @@ def dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What ``PositTensor.__torch_dispatch__`` does."""
     if func.namespace in _COLLECTIVES:
         raise RuntimeError(_of_collective(str(func)))
+    if func.overloadpacket in GATES:
+        return GATES[func.overloadpacket](*args)
     f = _format(func, args, kwargs)
     mutates = func._schema.is_mutable
     name = func.overloadpacket.__name__
