@@ -65,7 +65,7 @@ def _rsub(f: Format, a: Any, b: Any, alpha: Any = 1) -> Any:
 
 @implements("div")
 def _div(f: Format, a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
-    """A whole number as divisor is taken exactly, so that a mean's derivative is rounded once."""
+    """Any whole number divides exactly, rounded once: a mean's derivative needs it."""
     if rounding_mode is not None:
         if rounding_mode != "floor":
             raise NotImplementedError(

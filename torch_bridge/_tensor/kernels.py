@@ -69,18 +69,24 @@ def _(x: Tensor, spec: str, to: str) -> Tensor:
 
 @torch.library.custom_op("bposit::patterns_divide_whole", mutates_args=(), device_types="cpu")
 def divide_whole(x: Tensor, by: int, spec: str) -> Tensor:
-    """x divided by a whole number that need not be a posit, rounded once; NaR by 0."""
+    """x divided by a whole number that need not be a posit, rounded once; NaR by 0.
+
+    One float64 division decides where f_max + bits(by) <= 50: a quotient of f_max + 1 bits by the
+    number that is not on a boundary of rounding, which has f_max + 2 bits, differs from it by more
+    than 2^-(f_max + 2 + bits(by)) of itself, and float64 rounds by at most 2^-53.
+    """
     found = _spec(spec)
     array = x.numpy()
-    core = array[tuple(slice(0, 1) if s == 0 else slice(None) for s in array.strides)]
-    values, where = np.unique(core, return_inverse=True)
+    if found.fits_float64 and found.f_max + by.bit_length() <= 50:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return _tensor(posit.encode(posit.decode(array, found) / float(by), found), found)
+    values, where = np.unique(array, return_inverse=True)
     divided = [
         None if v is None or by == 0 else Fraction(v) / by
         for v in (posit.to_fraction(p, found) for p in values)
     ]
     quotients = np.array([posit.from_fraction(q, found) for q in divided], found.storage)
-    made = quotients[where.reshape(core.shape)]
-    return _tensor(np.array(np.broadcast_to(made, array.shape)), found)
+    return torch.from_numpy(quotients[where].reshape(array.shape))
 
 
 @divide_whole.register_fake

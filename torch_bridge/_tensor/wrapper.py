@@ -36,6 +36,13 @@ class PositTensor(Tensor):
     Arithmetic is posit arithmetic, each operation exact and rounded once; sums and products of
     matrices go through the quire. Derivatives are torch's formulas in the same arithmetic. What is
     not in the table of operations raises NotImplementedError, see :func:`emulate`.
+
+    Beside posits may stand: posits of the same format; tensors of bools; and Python numbers (or
+    tensors without axes) that are posits of the format exactly, as divisors all whole numbers.
+    Others raise ValueError (numbers) and RuntimeError (tensors), with what to write instead.
+
+    NaR equals itself and is below everything, as :mod:`posit` has it; maxima keep it, as torch's
+    keep NaN. There is no infinity.
     """
 
     _bits: Tensor
