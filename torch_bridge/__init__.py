@@ -8,10 +8,19 @@
 
 from . import distributed, gradients, ops, optim
 from ._tensor import PositTensor, emulate, from_bits, from_numpy, tensor, to_float64
+from .config import PositConfig
+from .convert import ConversionReport, convert_, unconvert_
 from .io import load_safetensors, save_safetensors
+from .mode import Rounding, UnsupportedOp
+from .streams import stream
 
 __all__ = [
+    "ConversionReport",
+    "PositConfig",
     "PositTensor",
+    "Rounding",
+    "UnsupportedOp",
+    "convert_",
     "distributed",
     "emulate",
     "from_bits",
@@ -21,6 +30,8 @@ __all__ = [
     "ops",
     "optim",
     "save_safetensors",
+    "stream",
     "tensor",
     "to_float64",
+    "unconvert_",
 ]
