@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,7 +37,7 @@ def _(x: Tensor, spec: str) -> Tensor:
 
 @torch.library.custom_op("bposit::decode", mutates_args=())
 def _decode(bits: Tensor, spec: str) -> Tensor:
-    return torch.from_numpy(posit.decode(bits.numpy(), PositSpec.parse(spec)))
+    return torch.from_numpy(np.asarray(posit.decode(bits.numpy(), PositSpec.parse(spec))))
 
 
 @_decode.register_fake
