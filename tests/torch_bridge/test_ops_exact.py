@@ -207,7 +207,7 @@ def test_softmax_rounds_the_difference_the_exponential_and_the_quotient(
 
 
 @every_spec
-@pytest.mark.parametrize("length", [1, 3, 16])
+@pytest.mark.parametrize("length", [1, 3, 16, 70])
 def test_layer_norm_subtracts_the_exact_mean(spec: PositSpec, length: int) -> None:
     rng = np.random.default_rng(length)
     x = numbers(spec, 40, length)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import pi, sqrt
+from math import erf, erfc, pi, sqrt
 from typing import Any
 
 import numpy as np
-import torch
 
 from posit._functions.floats import F8, HUGE, REL, TINY, Bounded
 from posit._functions.reals import via
@@ -38,15 +37,19 @@ def _within(y: F8, bound: float = REL * 4) -> Bounded:
     return y, y * bound
 
 
+def _special(function: Callable[[float], float], x: F8) -> F8:
+    """A function of the C library, which NumPy lacks; torch's would wake its threads."""
+    return np.fromiter(map(function, x.tolist()), np.float64, x.size)
+
+
 def _erf(x: F8) -> Bounded:
-    y = torch.special.erf(torch.from_numpy(x)).numpy()
+    y = _special(erf, x)
     return y, y * REL
 
 
 def _normal(x: F8) -> tuple[F8, F8]:
     """Distribution and density of the normal law; x² is wrong by 2^-53 of at most 1440."""
-    tail = torch.special.erfc(torch.from_numpy(x * -sqrt(0.5))).numpy() / 2
-    return tail, np.exp(-0.5 * x * x) * (1 / sqrt(2 * pi))
+    return _special(erfc, x * -sqrt(0.5)) / 2, np.exp(-0.5 * x * x) * (1 / sqrt(2 * pi))
 
 
 def _logistic(x: F8) -> F8:

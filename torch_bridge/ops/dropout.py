@@ -40,14 +40,16 @@ def _mask(samples: Tensor, each: int, keep: float, key: str) -> Tensor:
     1 + keep lies between two neighbours, so that stochastic rounding gives the upper one with that
     probability; element e of sample s uses word s·each + e of the stream.
     """
-    at = samples.numpy().astype(np.uint64)
-    made = np.empty((at.size, each), np.bool_)
-    coins = np.full(each, 1.0 + keep)
-    for row, sample in zip(made, at.tolist(), strict=True):
-        start = sample * each
-        found = posit.encode(coins, _COIN, rounding="stochastic", key=int(key), start=start)
-        np.equal(found, _HEADS, out=row)
-    return torch.from_numpy(made)
+    at = samples.numpy().astype(np.int64)
+    runs = np.split(at, np.flatnonzero(np.diff(at) != 1) + 1)  # of samples that follow each other
+    made = [
+        posit.encode(
+            np.full((run.size, each), 1.0 + keep), _COIN,
+            rounding="stochastic", key=int(key), start=int(run[0]) * each,
+        )
+        for run in runs if run.size
+    ]  # fmt: skip
+    return torch.from_numpy(np.concatenate([np.empty((0, each), _COIN.storage), *made]) == _HEADS)
 
 
 @_mask.register_fake

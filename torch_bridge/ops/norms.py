@@ -17,11 +17,14 @@ import torch
 from torch import Tensor
 
 import posit
+import quire
 from posit import PositSpec, functions
 from posit.spec import SpecLike
 
 from ._define import Inputs, Op, Rule, define, spec_of, text_of
 from ._kernels import (
+    F8,
+    ROOM,
     ULP,
     Patterns,
     as_rows,
@@ -42,31 +45,51 @@ __all__ = ["layer_norm", "rms_norm"]
 
 
 def _centred(rows: Patterns, spec: PositSpec) -> Patterns:
-    """x - Σx/n of each row, exact, rounded once."""
-    x, n = posit.decode(rows, spec), rows.shape[-1]
-    if not n:
+    """x - Σx/n of each row, exact, rounded once: in float64, else by exact means, else exactly."""
+    n = rows.shape[-1]
+    if not rows.size:
         return rows
-    size = np.abs(x).sum(-1, keepdims=True)
-    value = x - x.sum(-1, keepdims=True) / n
-    error = (n + 8) * ULP * (size / n + np.abs(x))
-    # All terms are multiples of the last bit of the least; with n a power of two, no operation
-    # rounds while n·Σ|x| stays below 2^52 of those.
-    _, exponent = np.frexp(np.where(x != 0, np.abs(x), np.inf).min(-1, keepdims=True))
-    unit = np.ldexp(1.0, np.maximum(exponent - 1 - spec.f_max, -1022))
-    sure = (n & (n - 1) == 0) & (n * size <= unit * 2.0**52)
-    equal = (x == x[..., :1]).all(-1, keepdims=True)
-    value, error = np.where(equal, 0.0, value), np.where(equal | sure, 0.0, error)
     lines = rows.reshape(rows.size // n, n)
-    means: dict[int, Fraction] = {}
+    x = posit.decode(lines, spec)
+    if spec.reach > ROOM:
+        value, error = np.zeros(x.shape), np.ones(x.shape)  # decides nothing
+    else:
+        value, error = _by_sums(x)
+        low, high = posit.encode(value - error, spec), posit.encode(value + error, spec)
+        unsure = (low != high).any(-1)
+        value[unsure], error[unsure] = _by_means(x[unsure], _means(lines[unsure], spec))
 
     def exact(i: int) -> Fraction | None:
-        row = i // n
-        if row not in means:
-            means[row] = sum((posit.to_fraction(p, spec) or 0 for p in lines[row]), Fraction(0)) / n
-        found = posit.to_fraction(lines[row, i % n], spec)
-        return None if found is None else found - means[row]
+        row, term = i // n, posit.to_fraction(lines[i // n, i % n], spec)
+        (mean,) = _means(lines[row : row + 1], spec)
+        return None if term is None or mean is None else term - mean
 
-    return decided(value, error, spec, exact)
+    return decided(value, error, spec, exact).reshape(rows.shape)
+
+
+def _means(lines: Patterns, spec: PositSpec) -> list[Fraction | None]:
+    """The exact mean of each row, None for NaR."""
+    one = np.full(lines.shape[1], spec.one, spec.storage)
+    sums = quire.Accumulators(len(lines), spec).add_dots(lines, one).values().tolist()
+    return [None if s is None else s / lines.shape[1] for s in sums]
+
+
+def _by_sums(x: F8) -> tuple[F8, F8]:
+    """x less the mean of its row in float64, and how far from it the exact difference may be."""
+    n = x.shape[-1]
+    mean, size = x.sum(-1, keepdims=True) / n, np.abs(x).sum(-1, keepdims=True)
+    return x - mean, (n + 8) * ULP * (size / n + np.abs(x))
+
+
+def _by_means(x: F8, means: list[Fraction | None]) -> tuple[F8, F8]:
+    """The same of exact means: no error where a mean is a float64 and TwoSum leaves nothing."""
+    near = [np.nan if m is None else float(m) for m in means]
+    whole = [m is not None and Fraction(v) == m for m, v in zip(means, near, strict=True)]
+    mean = np.array(near, np.float64).reshape(-1, 1)
+    value = x - mean
+    back = value - x
+    sure = ((x - (value - back)) - (mean + back) == 0) & np.array(whole, np.bool_).reshape(-1, 1)
+    return value, np.where(sure, 0.0, ULP * (np.abs(x) + np.abs(mean)))
 
 
 def _back(rows: Patterns, x: Tensor, dims: Sequence[int]) -> Patterns:

@@ -16,7 +16,7 @@ from posit import PositSpec, functions
 from posit.spec import SpecLike
 
 from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
-from ._kernels import ULP, Patterns, bits_of, decided, empty, tensor_of, together
+from ._kernels import ROOM, ULP, Patterns, bits_of, decided, empty, tensor_of, together
 from .elementwise import _fma, _mul, _sub
 from .products import _dot, _sum, repeated
 
@@ -58,7 +58,10 @@ def _shares(raised: Patterns, spec: PositSpec) -> Patterns:
         found = terms[i % length]
         return None if found is None else found / whole
 
-    return decided(share, share * ((length + 8) * ULP), spec, exact)
+    error = share * ((length + 8) * ULP)
+    if spec.reach > ROOM:
+        error = value  # quotients may underflow: decides nothing but 0
+    return decided(share, error, spec, exact)
 
 
 def _softmax_kernel(x: Tensor, mask: Tensor | None, text: str) -> Tensor:
