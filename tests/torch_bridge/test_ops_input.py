@@ -175,3 +175,16 @@ def test_gradients_are_made_only_where_needed(monkeypatch: pytest.MonkeyPatch) -
     w = real(3, 4).requires_grad_()
     ops.linear(real(5, 4), w, spec=S).sum().backward()
     assert len(calls) == 2
+
+
+def test_constants_are_rounded_once() -> None:
+    """Operands in float32 do not make the scale of attention or an eps a float32."""
+    x = real(3, 3).float()
+    found = ops.scaled_dot_product_attention(x, x, x, spec="bposit32")
+    wide = x.double()
+    assert torch.equal(found, ops.scaled_dot_product_attention(wide, wide, wide, spec="bposit32"))
+    stats = torch.zeros(3), torch.ones(3)
+    found = ops.batch_norm(x, *stats, eps=0.1, spec="bposit32")
+    assert torch.equal(
+        found, ops.batch_norm(wide, *(s.double() for s in stats), eps=0.1, spec="bposit32")
+    )

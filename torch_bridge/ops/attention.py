@@ -87,8 +87,9 @@ def scaled_dot_product_attention(  # noqa: PLR0917
         seen = torch.ones(shape, dtype=torch.bool, device=query.device).tril()
     elif attn_mask is not None and attn_mask.dtype == torch.bool:
         seen = attn_mask
-    factor = query.new_full((), 1 / sqrt(query.shape[-1]) if scale is None else scale)
-    scores = _mul(_matmul(query, key.mT, None, text), factor.double(), text)
+    share = 1 / sqrt(query.shape[-1]) if scale is None else scale
+    factor = torch.full((), share, dtype=torch.float64, device=query.device)
+    scores = _mul(_matmul(query, key.mT, None, text), factor, text)
     if attn_mask is not None and seen is None:
         scores = _add(scores, _bias(attn_mask, text), text)
     shares = _softmax(scores, None if seen is None else seen.expand(scores.shape), text)

@@ -34,8 +34,8 @@ def batch_norm(  # noqa: PLR0917
 ) -> Tensor:
     """Normalise each channel of (N, C, ...) by the batch, or by the running statistics.
 
-    In training, roundings are those of :func:`layer_norm`, and the running statistics become, in
-    place, (1 - momentum)·old + momentum·new, one rounding of the exact sum of two products with
+    In training, roundings are those of :func:`layer_norm`, and the running statistics (float64
+    tensors, or they would be rounded again) become, in place, (1 - momentum)·old + momentum·new, one rounding of the exact sum of two products with
     rounded factors; ``new`` is the mean, or the variance over n - 1, rounded once. Otherwise
     x - mean, variance + eps, its reciprocal root and their product are rounded. The statistics are
     those of this very tensor: the result depends on how a batch is split.
@@ -58,7 +58,8 @@ def batch_norm(  # noqa: PLR0917
     elif running_mean is None or running_var is None:
         raise ValueError("batch_norm: without training it needs running_mean and running_var")
     else:
-        wide = _add(running_var, torch.full_like(running_var, eps), text)
+        small = torch.full((), eps, dtype=torch.float64, device=x.device)
+        wide = _add(running_var, small, text)
         root = channels(_unary(wide, "r_sqrt", text))
         z = _mul(_sub(x, channels(running_mean), text), root, text)
     return _affine(z, channels(weight), channels(bias), text)
