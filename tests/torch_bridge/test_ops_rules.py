@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from torch_bridge import ops
 
+from . import op_cases
 from .op_cases import CASES, ELEMENTWISE, PLACES, SPEC, Case
 
 pytestmark = pytest.mark.filterwarnings(
@@ -81,6 +82,14 @@ def test_finite_differences(case: Case) -> None:
     ends = [case.ours(*(a + s * step * b for a, b in zip(x, t, strict=True))) for s in (1, -1)]
     slope = (ends[0] - ends[1]) / (2 * step)
     torch.testing.assert_close(jvp(case.ours, tuple(x), tuple(t))[1], slope, rtol=2e-3, atol=2e-3)
+
+
+@every_case
+def test_gradcheck(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's own check with its own step and tolerances, at 52 fraction bits."""
+    monkeypatch.setattr(op_cases, "SPEC", "58,6,3")
+    x = [v.requires_grad_() for v in case.tensors(12)]
+    assert torch.autograd.gradcheck(case.ours, x, check_forward_ad=True)
 
 
 @every_case

@@ -35,10 +35,11 @@ def batch_norm(  # noqa: PLR0917
     """Normalise each channel of (N, C, ...) by the batch, or by the running statistics.
 
     In training, roundings are those of :func:`layer_norm`, and the running statistics (float64
-    tensors, or they would be rounded again) become, in place, (1 - momentum)·old + momentum·new, one rounding of the exact sum of two products with
-    rounded factors; ``new`` is the mean, or the variance over n - 1, rounded once. Otherwise
-    x - mean, variance + eps, its reciprocal root and their product are rounded. The statistics are
-    those of this very tensor: the result depends on how a batch is split.
+    tensors, or they would be rounded again) become, in place, (1 - momentum)·old + momentum·new:
+    one rounding of the exact sum of two products with rounded factors, ``new`` being the mean, or
+    the variance over n - 1, rounded once. Otherwise x - mean, variance + eps, its reciprocal root
+    and their product are rounded. The statistics are those of this very tensor: the result depends
+    on how a batch is split.
     """
     text = text_of(spec)
     if x.dim() < 2:
