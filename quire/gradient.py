@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posit import PositSpec
+from posit.spec import SpecLike
 
 from . import _serial
 from ._core import Patterns, core_layout, core_spec, ffi, lib, patterns, pointer
@@ -44,7 +45,8 @@ class Accumulators:
 
     __slots__ = ("_added", "_digits", "_layout", "_low", "_nar", "_shape", "_spec")
 
-    def __init__(self, shape: int | tuple[int, ...], spec: PositSpec) -> None:
+    def __init__(self, shape: int | tuple[int, ...], spec: SpecLike) -> None:
+        spec = PositSpec.parse(spec)
         core_spec(spec)
         self._spec = spec
         self._layout = Layout.exact(spec)

@@ -16,9 +16,11 @@ import numpy.typing as npt
 import posit
 from posit import PositSpec
 from posit._arrays import scalar
+from posit.spec import SpecLike
 
 from . import products
 from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, resolve
+from ._lift import format_of, lifted
 from ._threads import check_threads, run
 from .certified import Product, can_certify
 from .dot import dot
@@ -32,10 +34,11 @@ _BAND = 1 << 20  # elements summed exactly at a time, some 50 bytes each
 _SAMPLE = 64
 
 
+@lifted("a", "b", "add")
 def matmul(
     a: npt.ArrayLike,
     b: npt.ArrayLike,
-    spec: PositSpec,
+    spec: SpecLike | None = None,
     *,
     add: npt.ArrayLike | None = None,
     layout: Layout | str | None = None,
@@ -67,6 +70,7 @@ def matmul(
     Raises ValueError if the inner lengths differ, the shapes do not broadcast, or an operand is
     0-d; TypeError or ValueError for wrong patterns.
     """
+    spec = format_of(spec)
     x, y = patterns(a, spec, "a"), patterns(b, spec, "b")
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError("matmul needs arrays with at least one axis; posit.mul scales")
