@@ -26,6 +26,7 @@ from .quire import Quire
 
 __all__ = ["accumulate_dot", "axpy", "combine", "dot", "mean", "norm2", "sum"]
 
+MOST_TERMS = (1 << 31) - 1  # what the carry guard of a quire allows
 _CHUNK = 1 << 16  # elements: the least work worth a thread
 
 
@@ -181,6 +182,8 @@ def _reduce(
     """The dot product of each row: rows shared among threads, or one long row split among them."""
     threads = check_threads(threads)
     shape, length = operands[0].shape[:-1], operands[0].shape[-1]
+    if length > MOST_TERMS:
+        raise ValueError(f"a sum of {length} terms; at most 2^31 - 1 are possible")
     where = resolve(spec, layout)
     rows = prod(shape)
     if rows == 1 and threads > 1 and length >= 2 * _CHUNK:

@@ -23,7 +23,7 @@ from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, res
 from ._lift import format_of, lifted
 from ._threads import check_threads, run
 from .certified import Product, can_certify
-from .dot import dot
+from .dot import MOST_TERMS, dot
 from .gradient import Passing
 from .layout import Layout
 
@@ -63,7 +63,8 @@ def matmul(
         Threads for our own part; default as many as this process may use. The BLAS has its own.
     stats : mutable mapping, optional
         Counts are added by route: ``"norms"`` and ``"magnitudes"``, elements that a float64 product
-        decided by either bound; ``"slices"``, by exact slices; ``"quire"``, by a quire each.
+        decided by either bound; ``"slices"``, by exact slices; ``"quire"``, one by one, by an
+        interval of their own or a quire.
 
     Returns patterns of shape (..., M, N), without the axes that one-axis operands lack.
 
@@ -81,6 +82,8 @@ def matmul(
         y = y[:, np.newaxis]
     if x.shape[-1] != y.shape[-2]:
         raise ValueError(f"matmul: shapes {np.shape(a)} and {np.shape(b)} do not agree along K")
+    if x.shape[-1] > MOST_TERMS:
+        raise ValueError(f"matmul: sums of {x.shape[-1]} products; at most 2^31 - 1 are possible")
     threads = check_threads(threads)
     where = resolve(spec, layout)
     try:
@@ -199,6 +202,7 @@ def _one(  # noqa: PLR0917
     else:
         product.decide(undecided)
         _count(stats, "quire", undecided.size)
+    product.close()
 
 
 def _helps(product: Product, undecided: npt.NDArray[np.int64]) -> bool:
@@ -232,6 +236,7 @@ def _by_slices(  # noqa: PLR0917
         if add is not None:
             sums.add(add[band], threads=threads)
         out[band] = sums.round(threads=threads)
+        sums.close()
 
 
 def _dropping(  # noqa: PLR0917
