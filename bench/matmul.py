@@ -25,7 +25,7 @@ from ._harness import Config, Pair, Side, agree, sample
 Array = npt.NDArray[Any]
 
 SPREAD = 60
-MTL5 = 128
+MTL5 = 256
 SAMPLE = 128
 # takes at most 1.8, 1.4, 4 and 10 times as long
 TARGETS = {("normal", 512): 1 / 1.8, ("normal", 1024): 1 / 1.4, ("spread", 512): 1 / 4,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from operator import index
 from typing import Any
 
 __all__ = ["check_threads", "run"]
 
+_here = threading.local()
 _pool: ThreadPoolExecutor | None = None  # kept: starting threads costs as much as a small product
 
 
@@ -30,33 +33,42 @@ def check_threads(threads: Any) -> int:
 def run(work: Callable[[Any], None], items: Iterable[Any], threads: int) -> None:
     """Do ``work`` on each item, on at most ``threads`` threads; the first error is raised.
 
-    This thread takes part. Work may not call ``run``.
+    This thread takes part. Where it is already at it (a signal handler or a finalizer has come in
+    between) it works alone: the pool's locks may be held.
     """
-    todo = list(items)
-    others = min(threads, len(todo)) - 1
+    todo = deque(items)
+    others = 0 if getattr(_here, "busy", False) else min(threads, len(todo)) - 1
+
+    def do_some() -> None:
+        while True:
+            try:
+                item = todo.popleft()  # each item once
+            except IndexError:
+                return
+            work(item)
+
     if others < 1:
-        for item in todo:
-            work(item)
+        do_some()
         return
-    queue = iter(todo)
-
-    def take() -> None:
-        for item in queue:  # a list's iterator hands out each item once
-            work(item)
-
-    if others < _available():
-        futures = [_shared().submit(take) for _ in range(others)]
-    else:
-        pool = ThreadPoolExecutor(others)
-        futures = [pool.submit(take) for _ in range(others)]
-        pool.shutdown(wait=False)
+    temporary = None if others < _available() else ThreadPoolExecutor(others)
+    futures: list[Future[None]] = []
+    _here.busy = True
     try:
-        take()
+        for _ in range(others):
+            futures.append((temporary or _shared()).submit(do_some))
+        do_some()
+    except BaseException:
+        todo.clear()  # the others end with what they have begun
+        raise
     finally:
-        errors = [future.exception() for future in futures]
-    for error in errors:
-        if error is not None:
-            raise error
+        try:
+            wait(futures)
+        finally:
+            _here.busy = False
+            if temporary is not None:
+                temporary.shutdown(wait=False)
+    for future in futures:
+        future.result()
 
 
 def _available() -> int:

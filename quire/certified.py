@@ -15,7 +15,7 @@ import numpy.typing as npt
 from posit import PositSpec
 
 from ._core import Patterns, core_spec, ffi, is_transpose, lib, pointer
-from ._memory import scratch
+from ._memory import give, take
 from ._threads import run
 
 __all__ = ["Product", "bound_factor", "can_certify"]
@@ -66,13 +66,19 @@ class Product:
         self.spec, self.add, self.out, self.threads = spec, add, out, threads
         self.patterns = a, b
         self.factor = bound_factor(a.shape[1])
-        room = scratch("product", a.size + b.size + out.size)
+        room = self._room = take(a.size + b.size + out.size)
         self.left = doubles(a, spec, threads, room[: a.size])
         # One array for both lets the BLAS see a Gram matrix, which it can halve.
         gram = is_transpose(a, b)
-        self.right = self.left.T if gram else doubles(b, spec, threads, room[-b.size :])
+        self.right = (
+            self.left.T if gram else doubles(b, spec, threads, room[a.size + out.size :][: b.size])
+        )
         self.estimate: Doubles = room[a.size : a.size + out.size].reshape(out.shape)
         np.matmul(self.left, self.right, out=self.estimate)
+
+    def close(self) -> None:
+        """Give the memory back; nothing but ``out`` may be used any more."""
+        give(self._room)
 
     def by_norms(self) -> npt.NDArray[np.int64]:
         """Round where |error| ≤ g·‖a_i‖·‖b_j‖ decides; returns the other elements' indices."""

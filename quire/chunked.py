@@ -1,7 +1,7 @@
 """Exact sums of Dask arrays: partitions are merged, never rounded in between.
 
 Each partition becomes :class:`quire.Accumulators`, which travel between workers as the bytes that
-``to_bytes`` makes: 41 + 4·planes bytes for a whole partition (45 to 149 for bposit16), and 4·planes
+``to_bytes`` makes: 41 + 4·planes bytes for a whole partition (45 to 145 for bposit16), and 4·planes
 bytes and a bit more for every kept element where an axis remains. Merging is exact and commutes, so
 that chunks, scheduler and the number of workers cannot change a bit, nor can a worker that dies and
 whose partitions are computed again.

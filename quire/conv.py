@@ -8,9 +8,10 @@ from operator import index
 import numpy as np
 import numpy.typing as npt
 
-from posit import PositSpec
+from posit.spec import SpecLike
 
 from ._core import Patterns, patterns
+from ._lift import format_of, lifted
 from .matmul import matmul
 
 __all__ = ["conv"]
@@ -18,10 +19,11 @@ __all__ = ["conv"]
 Sizes = int | Sequence[int]
 
 
+@lifted("x", "w", "bias")
 def conv(
     x: npt.ArrayLike,
     w: npt.ArrayLike,
-    spec: PositSpec,
+    spec: SpecLike | None = None,
     *,
     stride: Sizes = 1,
     padding: Sizes = 0,
@@ -49,6 +51,7 @@ def conv(
     Returns patterns (N, O, *spatial out). Memory: the unfolded input, kernel-size times the input.
     Raises ValueError where shapes do not fit or a kernel is larger than the padded input.
     """
+    spec = format_of(spec)
     a, k = patterns(x, spec, "x"), patterns(w, spec, "w")
     axes = a.ndim - 2
     if axes < 1 or k.ndim != a.ndim:

@@ -14,9 +14,11 @@ from posit import fma as _fma
 from posit import mean as exact_mean
 from posit._arrays import scalar
 from posit.reference import root
+from posit.spec import SpecLike
 
 from . import chunked
 from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, resolve
+from ._lift import format_of, lifted
 from ._threads import check_threads, run
 from .certified import can_certify
 from .layout import Layout
@@ -24,13 +26,15 @@ from .quire import Quire
 
 __all__ = ["accumulate_dot", "axpy", "combine", "dot", "mean", "norm2", "sum"]
 
+MOST_TERMS = (1 << 31) - 1  # what the carry guard of a quire allows
 _CHUNK = 1 << 16  # elements: the least work worth a thread
 
 
+@lifted("a", "b")
 def dot(
     a: npt.ArrayLike,
     b: npt.ArrayLike,
-    spec: PositSpec,
+    spec: SpecLike | None = None,
     *,
     layout: Layout | str | None = None,
     threads: int | None = None,
@@ -50,6 +54,7 @@ def dot(
     have one axis, a lazy Dask array. Raises TypeError or ValueError as :mod:`posit.arithmetic`
     does.
     """
+    spec = format_of(spec)
     if chunked.is_dask(a, b):
         _check_plain(layout)
         return chunked.dot(a, b, spec)  # type: ignore[no-any-return]
@@ -62,9 +67,10 @@ def dot(
     return _reduce(spec, layout, (x, y), threads)
 
 
+@lifted("a")
 def sum(
     a: npt.ArrayLike,
-    spec: PositSpec,
+    spec: SpecLike | None = None,
     *,
     axis: int | Sequence[int] | None = None,
     keepdims: bool = False,
@@ -76,6 +82,7 @@ def sum(
     Of a Dask array, a lazy Dask array: the same bits for every chunking, scheduler and number of
     workers.
     """
+    spec = format_of(spec)
     if chunked.is_dask(a):
         _check_plain(layout)
         return chunked.sum(a, spec, axis, keepdims)  # type: ignore[no-any-return]
@@ -95,9 +102,10 @@ def sum(
     return result
 
 
+@lifted("a")
 def mean(
     a: npt.ArrayLike,
-    spec: PositSpec,
+    spec: SpecLike | None = None,
     *,
     axis: int | Sequence[int] | None = None,
     keepdims: bool = False,
@@ -106,14 +114,17 @@ def mean(
 
     Of a Dask array, a lazy Dask array.
     """
+    spec = format_of(spec)
     if chunked.is_dask(a):
         return chunked.mean(a, spec, axis, keepdims)  # type: ignore[no-any-return]
     found = exact_mean(view(patterns(a, spec, "a"), spec), axis, keepdims=keepdims)
     return scalar(bits(np.asarray(found)))
 
 
-def norm2(a: npt.ArrayLike, spec: PositSpec) -> Patterns:
+@lifted("a")
+def norm2(a: npt.ArrayLike, spec: SpecLike | None = None) -> Patterns:
     """√Σa², over all elements: the root of the exact sum of squares, rounded once."""
+    spec = format_of(spec)
     x = patterns(a, spec, "a").reshape(-1)
     q = Quire(spec)
     accumulate_dot(q, x, x)
@@ -121,19 +132,25 @@ def norm2(a: npt.ArrayLike, spec: PositSpec) -> Patterns:
     return from_fraction(None if exact is None else root(exact, 2 * spec.n), spec)  # type: ignore[return-value]
 
 
-def axpy(alpha: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, spec: PositSpec) -> Patterns:
+@lifted("alpha", "x", "y")
+def axpy(
+    alpha: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, spec: SpecLike | None = None
+) -> Patterns:
     """alpha·x + y element by element, rounded once (a fused multiply-add)."""
+    spec = format_of(spec)
     a, b, c = patterns(alpha, spec, "alpha"), patterns(x, spec, "x"), patterns(y, spec, "y")
     return _fma(a, b, c, spec)
 
 
+@lifted("coefficients", "arrays")
 def combine(
-    coefficients: npt.ArrayLike, arrays: Sequence[npt.ArrayLike], spec: PositSpec
+    coefficients: npt.ArrayLike, arrays: Sequence[npt.ArrayLike], spec: SpecLike | None = None
 ) -> Patterns:
     """Σ_k coefficients[k]·arrays[k] element by element, each element rounded once.
 
     ``coefficients`` has one axis of length K; the K arrays broadcast together.
     """
+    spec = format_of(spec)
     c = patterns(coefficients, spec, "coefficients")
     if c.ndim != 1 or c.size != len(arrays):
         raise ValueError(f"combine: {c.shape} coefficients for {len(arrays)} arrays")
@@ -165,6 +182,8 @@ def _reduce(
     """The dot product of each row: rows shared among threads, or one long row split among them."""
     threads = check_threads(threads)
     shape, length = operands[0].shape[:-1], operands[0].shape[-1]
+    if length > MOST_TERMS:
+        raise ValueError(f"a sum of {length} terms; at most 2^31 - 1 are possible")
     where = resolve(spec, layout)
     rows = prod(shape)
     if rows == 1 and threads > 1 and length >= 2 * _CHUNK:

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from posit import PositSpec
+from posit.spec import SpecLike
 
 from . import _serial
 from ._core import Patterns, core_layout, core_spec, ffi, lib, patterns, pointer
-from ._memory import scratch
+from ._memory import give, take
 from ._threads import check_threads, run
 from .layout import Layout
 
@@ -44,7 +45,8 @@ class Accumulators:
 
     __slots__ = ("_added", "_digits", "_layout", "_low", "_nar", "_shape", "_spec")
 
-    def __init__(self, shape: int | tuple[int, ...], spec: PositSpec) -> None:
+    def __init__(self, shape: int | tuple[int, ...], spec: SpecLike) -> None:
+        spec = PositSpec.parse(spec)
         core_spec(spec)
         self._spec = spec
         self._layout = Layout.exact(spec)
@@ -403,13 +405,21 @@ def _is_sign(top: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> bool:
 
 
 class Passing(Accumulators):
-    """Sums that are rounded before this thread makes others: their digits reuse memory."""
+    """Sums that are soon closed: their digits use memory that is kept between calls."""
 
-    __slots__ = ("_turn",)
+    __slots__ = ("_rooms",)
 
     def _zeros(self, planes: int) -> npt.NDArray[np.int64]:
-        self._turn = not getattr(self, "_turn", False)  # a wider window copies from the other one
         size = planes * self._nar.size
-        digits = scratch(f"digits{self._turn}", size).view(np.int64).reshape(planes, -1)
+        room = take(size)
+        self._rooms = [*getattr(self, "_rooms", []), room]
+        digits = room[:size].view(np.int64).reshape(planes, -1)
         digits[:] = 0
         return digits
+
+    def close(self) -> None:
+        """Give the memory back; the sums are gone."""
+        for room in getattr(self, "_rooms", []):
+            give(room)
+        self._rooms = []
+        self.clear()

@@ -16,12 +16,14 @@ import numpy.typing as npt
 import posit
 from posit import PositSpec
 from posit._arrays import scalar
+from posit.spec import SpecLike
 
 from . import products
 from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, resolve
+from ._lift import format_of, lifted
 from ._threads import check_threads, run
 from .certified import Product, can_certify
-from .dot import dot
+from .dot import MOST_TERMS, dot
 from .gradient import Passing
 from .layout import Layout
 
@@ -32,10 +34,11 @@ _BAND = 1 << 20  # elements summed exactly at a time, some 50 bytes each
 _SAMPLE = 64
 
 
+@lifted("a", "b", "add")
 def matmul(
     a: npt.ArrayLike,
     b: npt.ArrayLike,
-    spec: PositSpec,
+    spec: SpecLike | None = None,
     *,
     add: npt.ArrayLike | None = None,
     layout: Layout | str | None = None,
@@ -60,13 +63,15 @@ def matmul(
         Threads for our own part; default as many as this process may use. The BLAS has its own.
     stats : mutable mapping, optional
         Counts are added by route: ``"norms"`` and ``"magnitudes"``, elements that a float64 product
-        decided by either bound; ``"slices"``, by exact slices; ``"quire"``, by a quire each.
+        decided by either bound; ``"slices"``, by exact slices; ``"quire"``, one by one, by an
+        interval of their own or a quire.
 
     Returns patterns of shape (..., M, N), without the axes that one-axis operands lack.
 
     Raises ValueError if the inner lengths differ, the shapes do not broadcast, or an operand is
     0-d; TypeError or ValueError for wrong patterns.
     """
+    spec = format_of(spec)
     x, y = patterns(a, spec, "a"), patterns(b, spec, "b")
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError("matmul needs arrays with at least one axis; posit.mul scales")
@@ -77,6 +82,8 @@ def matmul(
         y = y[:, np.newaxis]
     if x.shape[-1] != y.shape[-2]:
         raise ValueError(f"matmul: shapes {np.shape(a)} and {np.shape(b)} do not agree along K")
+    if x.shape[-1] > MOST_TERMS:
+        raise ValueError(f"matmul: sums of {x.shape[-1]} products; at most 2^31 - 1 are possible")
     threads = check_threads(threads)
     where = resolve(spec, layout)
     try:
@@ -195,6 +202,7 @@ def _one(  # noqa: PLR0917
     else:
         product.decide(undecided)
         _count(stats, "quire", undecided.size)
+    product.close()
 
 
 def _helps(product: Product, undecided: npt.NDArray[np.int64]) -> bool:
@@ -228,6 +236,7 @@ def _by_slices(  # noqa: PLR0917
         if add is not None:
             sums.add(add[band], threads=threads)
         out[band] = sums.round(threads=threads)
+        sums.close()
 
 
 def _dropping(  # noqa: PLR0917

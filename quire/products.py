@@ -16,7 +16,7 @@ import numpy.typing as npt
 from posit import PositSpec
 
 from ._core import Patterns, core_spec, ffi, is_transpose, lib, pointer
-from ._memory import scratch
+from ._memory import give, take
 from ._threads import run
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ Indices = npt.NDArray[np.int64]
 _SUM_BITS = 51  # of an exact float64 sum that bp_window_add_f64 takes
 _INNER = 1024  # terms multiplied at a time: 20-bit slices
 _MOST_SLICES = 8
+_RUN = 300_000.0  # of planning and slicing one run of terms
 _SAMPLE = 1 << 15
 
 # Costs in nanoseconds, from measurements; they choose a route and cannot change a bit.
@@ -72,16 +73,20 @@ def add_products(
         return
     nar = (a == spec.nar).any(axis=1)[:, np.newaxis] | (b == spec.nar).any(axis=0)
     sums._nar |= nar.reshape(-1).view(np.uint8)
+    how = plan(a, b, spec, threads) if how is None else how
+    if how.low >= how.high:
+        return  # all zero
+    sums._widen(how.low, how.high)
+    if not (how.left and how.right):
+        _by_quires(sums, a, b, threads)
+        return
     for k in range(0, inner, _INNER):
         x, y = a[:, k : k + _INNER], b[k : k + _INNER]
-        how = plan(x, y, spec, threads) if how is None else how
-        if how.low < how.high:  # not all zero
-            sums._widen(how.low, how.high)
-        if how.left and how.right:
-            _by_slices(sums, x, y, how.left, how.right, threads)
-        elif how.low < how.high:
+        now = how if inner <= _INNER else plan(x, y, spec, threads)
+        if now.left and now.right:
+            _by_slices(sums, x, y, now.left, now.right, threads)
+        elif now.low < now.high:
             _by_quires(sums, x, y, threads)
-        how = None
 
 
 def add_dots(sums: Accumulators, a: Patterns, b: Patterns, threads: int) -> None:
@@ -120,7 +125,7 @@ def plan(a: Patterns, b: Patterns, spec: PositSpec, threads: int) -> Plan:
     if spans[0] is None or spans[1] is None:
         return Plan(0.0, 0, 0)
     low, high = spans[0][0] + spans[1][0], spans[0][1] + spans[1][1] + inner.bit_length()
-    work_of = rows * cols / threads
+    work_of, runs = rows * cols / threads, -(-inner // _INNER)
     best = Plan(work_of * (inner * QUIRE + _QUIRE_START), low, high)
     bits = (_SUM_BITS - (min(inner, _INNER) - 1).bit_length()) // 2
     lefts = _cuts(a, spec, bits)
@@ -128,7 +133,7 @@ def plan(a: Patterns, b: Patterns, spec: PositSpec, threads: int) -> Plan:
     for left in lefts:
         for right in rights:
             pairs = left.parts * right.parts
-            cost = pairs * work_of * (inner * BLAS + _ADD)
+            cost = pairs * work_of * (inner * BLAS + runs * _ADD) + runs * _RUN
             cost += (left.outside * (_CALL + cols * _ADD)) + right.outside * (_CALL + rows * _ADD)
             if cost < best.nanoseconds:
                 best = Plan(cost, low, high, left, right)
@@ -196,7 +201,7 @@ def _by_slices(  # noqa: PLR0917
 ) -> None:
     made: dict[int, Any] = {}
     sizes = left.parts * a.size, right.parts * b.size
-    room = scratch("slices", sum(sizes) + sums._nar.size)
+    room = take(sum(sizes) + sums._nar.size)
     rooms = room[: sizes[0]], room[sizes[0] : sum(sizes)]
     gram = is_transpose(a, b) and left == right
 
@@ -212,7 +217,7 @@ def _by_slices(  # noqa: PLR0917
     rows, cols = sums.shape
     sums._allow(2 * left.parts * right.parts)
     height = max(1, -(-rows // (4 * threads)))
-    product = room[sum(sizes) :].reshape(rows, cols)
+    product = room[sum(sizes) :][: rows * cols].reshape(rows, cols)
     for s in range(left.parts):
         for t in range(right.parts):
             exponent = left.top + right.top - (s + 1) * left.bits - (t + 1) * right.bits
@@ -226,6 +231,7 @@ def _by_slices(  # noqa: PLR0917
                 lib.bp_window_add_f64(w[0], i * cols, part.size, to, at)
 
             run(add, range(0, rows, height), threads)
+    give(room)
     rest = a
     if outside_a.size:
         rest = a.copy()

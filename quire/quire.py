@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posit import PositSpec
+from posit.spec import SpecLike
 
 from . import _serial
 from ._core import INEXACT, NAR, Limbs, core_layout, core_spec, ffi, lib, patterns, resolve
@@ -46,9 +47,9 @@ class Quire:
 
     __slots__ = ("_flags", "_layout", "_limbs", "_spec")
 
-    def __init__(self, spec: PositSpec, layout: Layout | str | None = None) -> None:
-        self._spec = spec
-        self._layout = resolve(spec, layout)
+    def __init__(self, spec: SpecLike, layout: Layout | str | None = None) -> None:
+        self._spec = PositSpec.parse(spec)
+        self._layout = resolve(self._spec, layout)
         self._limbs: Limbs = np.zeros(self._layout.limbs, dtype=np.uint64)
         self._flags: npt.NDArray[np.int32] = np.zeros(1, dtype=np.int32)
 

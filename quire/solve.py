@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 import posit
 from posit import PositSpec, bposit64
+from posit.spec import SpecLike
 
 from ._core import Patterns, patterns
+from ._lift import format_of, lifted
 from .certified import bound_factor
 from .gradient import Accumulators
 from .matmul import matmul
@@ -34,16 +36,21 @@ class Solution(NamedTuple):
     """Refinements made."""
 
 
-def residual(a: npt.ArrayLike, x: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec) -> Patterns:
+@lifted("a", "x", "b")
+def residual(
+    a: npt.ArrayLike, x: npt.ArrayLike, b: npt.ArrayLike, spec: SpecLike | None = None
+) -> Patterns:
     """b - a·x, each element rounded once: what is left of b when all the digits cancel.
 
     ``a`` (M, K), ``x`` (K,) or (K, N), ``b`` (M,) or (M, N), of spec.storage. Raises as
     :func:`quire.matmul` does.
     """
+    spec = format_of(spec)
     return matmul(a, posit.neg(patterns(x, spec, "x"), spec), spec, add=patterns(b, spec, "b"))
 
 
-def solve(a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec) -> Solution:
+@lifted("a", "b")
+def solve(a: npt.ArrayLike, b: npt.ArrayLike, spec: SpecLike | None = None) -> Solution:
     """The solution of a·x = b, correctly rounded where that can be proven, and it is said where.
 
     Iterative refinement with exact residuals: x is kept as an unevaluated sum of posits, to which
@@ -63,6 +70,7 @@ def solve(a: npt.ArrayLike, b: npt.ArrayLike, spec: PositSpec) -> Solution:
     Raises ValueError if the shapes do not fit; numpy.linalg.LinAlgError if the elimination meets a
     zero pivot, or an operand is NaR.
     """
+    spec = format_of(spec)
     m, right = patterns(a, spec, "a"), patterns(b, spec, "b")
     if m.ndim != 2 or m.shape[0] != m.shape[1] or right.ndim not in (1, 2):
         raise ValueError(f"solve needs (n, n) and (n,) or (n, m), got {m.shape} and {right.shape}")

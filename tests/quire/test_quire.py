@@ -330,6 +330,6 @@ def test_bad_merges_change_nothing() -> None:
 
 
 def test_a_quire_needs_a_format() -> None:
-    for spec in ("bposit16", None, 16, (16, 6, 5)):
+    for spec in (None, 16, (16, 6, 5)):
         with pytest.raises(TypeError, match="PositSpec"):
             Quire(spec)  # type: ignore[arg-type]
