@@ -166,12 +166,12 @@ class Accumulators:
         self._nar |= other._nar
         return self
 
-    def round(self, spec: PositSpec | None = None, *, threads: int | None = 1) -> Patterns:
+    def round(self, spec: SpecLike | None = None, *, threads: int | None = 1) -> Patterns:
         """The patterns nearest to the sums, each rounded once, in ``spec`` or their own format.
 
         A sum beyond the exact layout's width, which takes more than 2^31 products, is NaR.
         """
-        to = self._spec if spec is None else spec
+        to = self._spec if spec is None else PositSpec.parse(spec)
         core, layout, window = core_spec(to), core_layout(self._layout), self._window()
         out = np.empty(self._shape, dtype=to.storage)
         line = out.reshape(-1)
@@ -409,17 +409,20 @@ class Passing(Accumulators):
 
     __slots__ = ("_rooms",)
 
+    def __init__(self, shape: int | tuple[int, ...], spec: SpecLike) -> None:
+        self._rooms: list[npt.NDArray[np.float64]] = []
+        super().__init__(shape, spec)
+
     def _zeros(self, planes: int) -> npt.NDArray[np.int64]:
         size = planes * self._nar.size
         room = take(size)
-        self._rooms = [*getattr(self, "_rooms", []), room]
+        self._rooms.append(room)
         digits = room[:size].view(np.int64).reshape(planes, -1)
         digits[:] = 0
         return digits
 
     def close(self) -> None:
         """Give the memory back; the sums are gone."""
-        for room in getattr(self, "_rooms", []):
-            give(room)
-        self._rooms = []
+        while self._rooms:
+            give(self._rooms.pop())
         self.clear()

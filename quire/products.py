@@ -65,7 +65,7 @@ class Plan:
 def add_products(
     sums: Accumulators, a: Patterns, b: Patterns, threads: int, how: Plan | None = None
 ) -> None:
-    """``sums`` += a·b, in runs of at most 1024 terms; ``how``: the plan of the first, if known."""
+    """``sums`` += a·b, in runs of at most 1024 terms; ``how``: the plan of all, if known."""
     spec = sums.spec
     rows, inner = a.shape
     cols = b.shape[1]
@@ -183,8 +183,8 @@ def _cuts(x: Patterns, spec: PositSpec, bits: int) -> list[Cut]:
 def _by_quires(sums: Accumulators, a: Patterns, b: Patterns, threads: int) -> None:
     rows, cols = a.shape[0], b.shape[1]
     columns = np.ascontiguousarray(b.T)
+    sums._allow(4)  # which may move the window
     spec, window = core_spec(sums.spec), sums._window()
-    sums._allow(4)
 
     def work(i: int) -> None:
         for j in range(cols):

@@ -12,7 +12,7 @@ import pytest
 import posit
 import quire
 from posit import bposit16, bposit32
-from quire import _memory, _threads, certified, products
+from quire import _memory, _threads, certified, gradient, products
 
 from .routes import force
 
@@ -120,3 +120,20 @@ def test_few_elements_of_many_terms_take_no_slices() -> None:
     found = quire.matmul(a, -a.T, bposit32, stats=taken)
     assert "slices" not in taken
     assert found[0, 1] == quire.dot(a[0], -a[1], bposit32)
+
+
+@pytest.mark.parametrize("cost", [1e-9, 1e9])
+def test_a_carry_that_moves_the_window_before_products(
+    cost: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for more additions is made first: a wider window lies elsewhere in memory."""
+    monkeypatch.setattr(products, "QUIRE", cost)
+    one = np.full((1, 1), bposit16.one, np.int16)
+    sums = quire.Accumulators((1, 1), bposit16).add_products(one, one)
+    sums._digits[-1] += 1 << 40  # as very many additions leave it
+    sums._added = gradient._CARRY_DUE
+    before = sums.copy().values()[0, 0]
+    _, high = sums.window
+    sums.add_products(one, one)
+    assert sums.window[1] > high
+    assert sums.values()[0, 0] == before + 1
