@@ -105,6 +105,17 @@ class GradientSum:
         )
         return self._keep(x.nbytes)
 
+    def add_dots(self, a: Patterns, b: Patterns) -> Self:
+        """Add a·b, element by element, of arrays (..., *shape); sum over the axes before."""
+        x, y = self._checked(a, "a"), self._checked(b, "b")
+        if x.shape != y.shape or x.shape[x.ndim - len(self.shape) :] != self.shape:
+            raise ValueError(f"dots of {x.shape} and {y.shape} are not (..., *{self.shape})")
+        rows = (prod(x.shape[: x.ndim - len(self.shape)]), self._size)
+        left, right = (np.ascontiguousarray(v.reshape(rows).T) for v in (x, y))
+        pair = left[:, np.newaxis, :], right[:, :, np.newaxis]
+        self._pairs.setdefault((self._size, 1, 1), []).append(pair)
+        return self._keep(x.nbytes + y.nbytes)
+
     def add_rows(self, index: npt.NDArray[np.integer[Any]], values: Patterns) -> Self:
         """Add ``values[i]`` to row ``index[i]``, as often as a row occurs: an embedding's gradient.
 
@@ -144,7 +155,12 @@ class GradientSum:
         to = self.spec if spec is None else PositSpec.parse(spec)
         if self._sums is None and not self._rows and len(self._pairs) == 1 and to == self.spec:
             ((_, pairs),) = self._pairs.items()
-            return np.asarray(quire.matmul(*_joined(pairs), to), to.storage).reshape(self.shape)
+            a, b = _joined(pairs)
+            if a.shape[1] == b.shape[2] == 1:
+                made = quire.dot(a[:, 0, :], b[:, :, 0], to)
+            else:
+                made = quire.matmul(a, b, to)
+            return np.asarray(made, to.storage).reshape(self.shape)
         if self._sums is None and self._rows and not self._pairs:
             rows, sums = self._summed_rows()
             made = np.zeros((self.shape[0], sums.shape[1]), to.storage)
@@ -177,6 +193,9 @@ class GradientSum:
     def _multiplied(self, a: Patterns, b: Patterns) -> Accumulators:
         """The product of a (batch, M, K) and b (batch, K, N), of ``shape``."""
         shape = a.shape[1], b.shape[2]
+        if shape == (1, 1):
+            dots = Accumulators(len(a), self.spec).add_dots(a[:, 0, :], b[:, :, 0])
+            return dots.reshape(self.shape)
         parts = [
             Accumulators(shape, self.spec).add_products(x, y) for x, y in zip(a, b, strict=True)
         ]

@@ -21,46 +21,17 @@ raises RuntimeError instead of adding to it silently.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from posit import PositSpec
 from posit.spec import SpecLike
 
 from ._gradient_sum import GradientSum
 from ._patterns import Patterns, patterns_of, tensor_like
+from ._registry import collect, find, of, release
 
-__all__ = ["GradientSum", "clear", "find", "of", "rounded", "write"]
-
-_of: Any = WeakTensorKeyDictionary()
-
-
-def find(parameter: Tensor) -> GradientSum | None:
-    """The parameter's sum, if it has one."""
-    found: GradientSum | None = _of.get(parameter)
-    return found
-
-
-def of(parameter: Tensor, spec: SpecLike) -> GradientSum:
-    """The parameter's sum, made on first use; all uses of a tied parameter share it.
-
-    It belongs to the tensor itself: copies, and what a checkpoint restores, begin without.
-
-    Raises ValueError if the sum is not empty and of another format.
-    """
-    found, wanted = find(parameter), PositSpec.parse(spec)
-    if found is None or (found.spec != wanted and found.is_empty):
-        found = _of[parameter] = GradientSum(parameter.shape, wanted)
-    if found.spec != wanted:
-        raise ValueError(
-            f"a parameter's gradient is summed in {found.spec}, and {wanted} was asked for: all its"
-            " uses share one format"
-        )
-    return found
-
+__all__ = ["GradientSum", "clear", "collect", "find", "of", "release", "rounded", "write"]
 
 def clear(parameters: Iterable[Tensor]) -> None:
     """Clear the parameters' sums; ``.grad`` is left alone. Optimizers' ``zero_grad`` does both."""

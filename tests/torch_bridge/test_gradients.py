@@ -16,7 +16,7 @@ import posit
 import quire
 from posit import PositSpec, bposit8, bposit16, bposit32
 from quire import Accumulators
-from torch_bridge import gradients
+from torch_bridge import _registry, gradients
 from torch_bridge.gradients import GradientSum
 
 from ..formats import mixed
@@ -240,10 +240,10 @@ def test_sums_stay_out_of_copies_and_checkpoints_and_go_with_the_parameter() -> 
     torch.save(p, file)
     file.seek(0)
     assert gradients.find(torch.load(file, weights_only=True)) is None
-    before = len(gradients._of)
+    before = len(_registry._sums)
     del p
     gc.collect()
-    assert len(gradients._of) == before - 1
+    assert len(_registry._sums) == before - 1
 
 
 def test_rounded_takes_both() -> None:

@@ -20,6 +20,8 @@ from torch.autograd import forward_ad
 from posit import PositSpec
 from posit.spec import SpecLike
 
+from .._deposit import NOTHING, Place, Terms, deposited, place_of
+
 __all__ = ["Grad", "Inputs", "Op", "Rule", "define", "spec_of", "text_of"]
 
 Inputs = tuple[Any, ...]
@@ -49,6 +51,8 @@ class Rule:
     batched : callable
         (function, inputs, in_dims, size) to the results with the batch as leading axis, for
         ``torch.vmap``. ``function`` is the operation itself.
+    terms : callable, optional
+        As ``vjp``, to what the gradients are sums of, for operands that may be parameters.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Rule:
     vjp: Callable[[Inputs, Tensor, Tensor], Sequence[Grad]]
     jvp: Callable[[Inputs, Tensor, Any], Tensor]
     batched: Callable[[Op, Inputs, Inputs, int], Tensor]
+    terms: Callable[[Inputs, Tensor, Tensor], Sequence[Callable[[], Terms] | None]] | None = None
     tensors: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,10 +105,28 @@ def define(rule: Rule) -> Op:
 
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, output = saved(ctx)
-        makers = rule.vjp(inputs, output, gradient)
+        return made_of(ctx, rule.vjp(inputs, output, gradient))
+
+    def made_of(ctx: Any, makers: Sequence[Grad]) -> tuple[Tensor | None, ...]:
         needed = ctx.needs_input_grad[: rule.tensors]
         grads = [m() if m and need else None for m, need in zip(makers, needed, strict=True)]
         return (*grads, *[None] * len(ctx.rest))
+
+    def depositing(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """As backward, but the terms of parameters that collect go to their sums."""
+        inputs, output = saved(ctx)
+        makers = list(rule.vjp(inputs, output, gradient))
+        assert rule.terms is not None
+        found = rule.terms(inputs, output, gradient)
+        for i, terms in enumerate(found):
+            if terms is None or not ctx.needs_input_grad[i]:
+                continue
+            place = place_of(inputs[i], ctx.next_functions[i])
+            if place is NOTHING:
+                makers[i] = None
+            elif isinstance(place, Place) and deposited(terms(), place, inputs[-1]):
+                makers[i] = None
+        return made_of(ctx, makers)
 
     made.register_autograd(backward, setup_context=setup)
 
@@ -124,7 +147,7 @@ def define(rule: Rule) -> Op:
 
         @staticmethod
         def backward(ctx: Any, gradient: Tensor) -> Any:
-            return backward(ctx, gradient)
+            return backward(ctx, gradient) if rule.terms is None else depositing(ctx, gradient)
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Tensor:

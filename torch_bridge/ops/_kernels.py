@@ -16,7 +16,7 @@ import posit
 from posit import PositSpec
 
 __all__ = [
-    "Patterns", "as_rows", "bits_of", "decided", "divided", "empty", "every", "fraction", "leading",
+    "Patterns", "as_rows", "bits_of", "broadcast_first", "decided", "divided", "empty", "every", "fraction", "leading",
     "reduced_shape", "spread", "tensor_of", "together", "unbroadcast",
 ]  # fmt: skip
 
@@ -82,6 +82,16 @@ def unbroadcast(gradient: Tensor, shape: torch.Size, total: Any) -> Tensor:
     axes += [i + extra for i, n in enumerate(shape) if n == 1 and gradient.shape[i + extra] != 1]
     found: Tensor = total(gradient, axes) if axes else gradient
     return found.reshape(shape)
+
+
+def broadcast_first(bits: Patterns, shape: Sequence[int]) -> Patterns:
+    """(..., *shape): the axes along which an operand of ``shape`` was broadcast, then its own."""
+    extra = bits.ndim - len(shape)
+    gone = [*range(extra)]
+    gone += [i + extra for i, n in enumerate(shape) if n == 1 != bits.shape[i + extra]]
+    kept = [i for i in range(bits.ndim) if i not in gone]
+    count = prod(bits.shape[i] for i in gone)
+    return bits.transpose(*gone, *kept).reshape(count, *shape)
 
 
 # ---- batches of torch.vmap

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,8 +14,9 @@ from torch.nn import functional
 import quire
 from posit.spec import SpecLike
 
+from .._deposit import Products, Terms, Values
 from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
-from ._kernels import bits_of, empty, tensor_of
+from ._kernels import Patterns, bits_of, empty, tensor_of
 from .casts import _nearest
 from .products import _sum, repeated
 
@@ -109,6 +112,37 @@ def _vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
     ]
 
 
+def _terms(inputs: Inputs, out: Tensor, g: Tensor) -> list[Callable[[], Terms] | None]:
+    x, w, bias, stride, padding, dilation, groups, text = inputs
+    spec = spec_of(text)
+
+    def of_weight() -> Terms:
+        """(groups, O/groups, N·L) times (groups, N·L, C/groups·K)."""
+        seen = _windows(bits_of(x, spec), w.shape[2:], stride, padding, dilation, g.shape[2:])
+        lines = seen.reshape(groups, seen.shape[0] // groups * prod(w.shape[2:]), -1)
+        made = bits_of(g.transpose(0, 1), spec).reshape(groups, w.shape[0] // groups, -1)
+        return Products(made, lines.transpose(0, 2, 1))
+
+    return [
+        None,
+        of_weight,
+        None if bias is None else lambda: Values(bits_of(g.movedim(1, -1).flatten(0, -2), spec)),
+    ]
+
+
+def _windows(  # noqa: PLR0917
+    x: Patterns, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], size: Sequence[int],
+) -> Patterns:  # fmt: skip
+    """(C, *kernel, N, *size): what each place of a kernel sees in each window; a view."""
+    wide = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    n, c, *steps = wide.strides
+    inner = [s * d for s, d in zip(steps, dilation, strict=True)]
+    outer = [s * d for s, d in zip(steps, stride, strict=True)]
+    shape = (x.shape[1], *kernel, x.shape[0], *size)
+    return np.lib.stride_tricks.as_strided(wide, shape, (c, *inner, n, *outer), writeable=False)
+
+
 def _jvp(inputs: Inputs, out: Tensor, tangents: Any) -> Tensor:
     """dx∗w + x∗dw + dbias: one correlation of up to twice the channels, rounded once."""
     x, w, _, *how, groups, text = inputs
@@ -144,6 +178,7 @@ _conv: Op = define(
         _vjp,
         _jvp,
         _batched,
+        _terms,
     )
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor
 
 import posit
+from posit import PositSpec
 from posit.spec import SpecLike
 
+from .._deposit import Dots, Terms, Values
 from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
-from ._kernels import bits_of, divided, empty, tensor_of, together, unbroadcast
+from ._kernels import bits_of, broadcast_first, divided, empty, tensor_of, together, unbroadcast
 from .casts import _nearest
 from .products import _dot, _sum
 
@@ -22,11 +25,12 @@ __all__ = ["add", "div", "fma", "mul", "neg", "per", "sub"]
 Function = Callable[..., Tensor]
 
 
-def _elementwise(name: str, names: str, grads: Any, jvp: Any) -> Function:
+def _elementwise(name: str, names: str, grads: Any, jvp: Any, factors: Any = None) -> Function:
     """An operation of posit.arithmetic on as many tensors as ``names`` has letters.
 
     ``grads`` takes (*operands, output, gradient, spec) to a callable for each operand, ``jvp``
-    (*operands, output, *tangents, spec) to the terms of the tangent.
+    (*operands, output, *tangents, spec) to the terms of the tangent, ``factors`` (*operands) to
+    what the gradient is multiplied by for each operand: a tensor, 1 or -1.
     """
     apply, count = getattr(posit, name), len(names)
 
@@ -54,13 +58,30 @@ def _elementwise(name: str, names: str, grads: Any, jvp: Any) -> Function:
             found = _add(found, term, text)
         return found.expand_as(out)
 
+    def terms(inputs: Inputs, out: Tensor, g: Tensor) -> list[Callable[[], Terms]]:
+        spec = spec_of(inputs[count])
+        pairs = zip(inputs[:count], factors(*inputs[:count]), strict=True)
+        return [partial(_term, g, x, factor, spec) for x, factor in pairs]
+
     def batched(f: Function, inputs: Inputs, dims: Inputs, size: int) -> Tensor:
         return f(*together(inputs[:count], dims[:count]), inputs[count])
 
     schema = ", ".join(f"Tensor {letter}" for letter in names)
     return define(
-        Rule(name, f"({schema}, str spec) -> Tensor", kernel, fake, reverse, forward, batched)
-    )
+        Rule(
+            name, f"({schema}, str spec) -> Tensor", kernel, fake, reverse, forward, batched,
+            None if factors is None else terms,
+        )
+    )  # fmt: skip
+
+
+def _term(g: Tensor, operand: Tensor, factor: Tensor | int, spec: PositSpec) -> Terms:
+    """The sum of gradient times factor over the axes along which the operand was broadcast."""
+    bits = broadcast_first(bits_of(g, spec), operand.shape)
+    if isinstance(factor, int):
+        return Values(bits if factor == 1 else np.asarray(posit.neg(bits, spec), spec.storage))
+    other = np.broadcast_to(bits_of(factor, spec), g.shape)
+    return Dots(bits, broadcast_first(other, operand.shape))
 
 
 def _times(a: Tensor, b: Tensor | None, text: str) -> Tensor | None:
@@ -76,18 +97,21 @@ _add: Op = _elementwise(
     "ab",
     lambda a, b, out, g, t: (lambda: _nearest(g, t), lambda: _nearest(g, t)),
     lambda a, b, out, ta, tb, t: (ta, tb),
+    lambda a, b: (1, 1),
 )
 _sub: Op = _elementwise(
     "sub",
     "ab",
     lambda a, b, out, g, t: (lambda: _nearest(g, t), lambda: -_nearest(g, t)),
     lambda a, b, out, ta, tb, t: (ta, _minus(tb)),
+    lambda a, b: (1, -1),
 )
 _mul: Op = _elementwise(
     "mul",
     "ab",
     lambda a, b, out, g, t: (lambda: _times_onto(a, g, b, t), lambda: _times_onto(b, g, a, t)),
     lambda a, b, out, ta, tb, t: (_times(b, ta, t), _times(a, tb, t)),
+    lambda a, b: (b, a),
 )
 # d(a/b) = da/b - (a/b)·db/b, with a/b the rounded quotient
 _div: Op = _elementwise(
@@ -111,6 +135,7 @@ _fma: Op = _elementwise(
         lambda: _nearest(g, t),
     ),
     lambda a, b, c, out, ta, tb, tc, t: (_times(b, ta, t), _times(a, tb, t), tc),
+    lambda a, b, c: (b, a, 1),
 )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 import quire
 from posit.spec import SpecLike
 
+from .._deposit import Rows
 from ._define import Inputs, Op, Rule, define, spec_of, text_of
 from ._kernels import bits_of, empty, leading, tensor_of
 from .products import repeated
@@ -49,6 +50,7 @@ _embedding: Op = define(
         lambda i, out, g: (lambda: _index_sum(g, i[1], i[0].shape[0], i[2]), None),
         lambda i, out, t: _embedding(t[0], i[1], i[2]),
         _batched,
+        lambda i, out, g: [lambda: Rows(i[1].numpy(), bits_of(g, spec_of(i[2])))],
     )
 )
 

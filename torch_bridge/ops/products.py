@@ -12,10 +12,12 @@ from torch import Tensor
 import quire
 from posit.spec import SpecLike
 
+from .._deposit import Products, Terms, Values
 from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
 from ._kernels import (
     as_rows,
     bits_of,
+    broadcast_first,
     empty,
     reduced_shape,
     spread,
@@ -177,8 +179,8 @@ def _matmul_fake(a: Tensor, b: Tensor, bias: Tensor | None, text: str) -> Tensor
     return empty(a, (*batch, a.shape[-2], b.shape[-1]))
 
 
-def _product_onto(a: Tensor, b: Tensor, shape: Sequence[int], text: str) -> Tensor:
-    """a·b, summed over the batch axes that ``shape`` lacks: one exact sum, rounded once."""
+def _factors(a: Tensor, b: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Operands of one product that is a·b summed over the batch axes that ``shape`` lacks."""
     batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     own = [*[1] * (len(batch) - len(shape) + 2), *shape[:-2]]
     gone = [i for i, n in enumerate(batch) if own[i] == 1 != n]
@@ -188,7 +190,26 @@ def _product_onto(a: Tensor, b: Tensor, shape: Sequence[int], text: str) -> Tens
         a, b = (x.expand(*batch, *x.shape[-2:]) for x in (a, b))
         a = a.permute(*kept, rank, *gone, rank + 1).flatten(len(kept) + 1)
         b = b.permute(*kept, *gone, rank, rank + 1).flatten(len(kept), -2)
-    return _matmul(a, b, None, text).reshape(shape)
+    return a, b
+
+
+def _product_onto(a: Tensor, b: Tensor, shape: Sequence[int], text: str) -> Tensor:
+    """a·b, summed over the batch axes that ``shape`` lacks: one exact sum, rounded once."""
+    return _matmul(*_factors(a, b, shape), None, text).reshape(shape)
+
+
+def _matmul_terms(inputs: Inputs, out: Tensor, g: Tensor) -> list[Callable[[], Terms]]:
+    a, b, bias, text = inputs
+    spec = spec_of(text)
+
+    def product(x: Tensor, y: Tensor, like: Tensor) -> Terms:
+        return Products(*(bits_of(t, spec) for t in _factors(x, y, like.shape)))
+
+    return [
+        lambda: product(g, b.mT, a),
+        lambda: product(a.mT, g, b),
+        lambda: Values(broadcast_first(bits_of(g, spec), bias.shape)),
+    ]
 
 
 def _matmul_vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:
@@ -235,6 +256,7 @@ _matmul: Op = define(
         _matmul_vjp,
         _matmul_jvp,
         _matmul_batched,
+        _matmul_terms,
     )
 )
 
