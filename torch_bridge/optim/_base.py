@@ -94,6 +94,7 @@ class PositOptimizer(Optimizer):
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
+        gradients.collect(group["params"])
 
     def _check_group(self, group: dict[str, Any]) -> None:
         for name, possible in (("update", list(UPDATES)), ("on_nar", ["raise", "skip"])):
