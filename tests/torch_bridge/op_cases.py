@@ -16,6 +16,8 @@ SPEC = "bposit32"
 MASK = torch.tensor([[True, True, False, True, True], [True, False, False, True, False]])
 FLOATS = torch.tensor([[0.5, -1.0, 0.25], [2.0, 0.0, -0.75]], dtype=torch.float64)
 TARGET = torch.tensor([2, 0, -100, 4])
+SHARES = torch.linspace(0, 1, 20, dtype=torch.float64).reshape(4, 5)
+WEIGHTS = torch.tensor([0.5, 1, 2, 1, 0.25], dtype=torch.float64)
 PLACES = torch.tensor([[1, 2, 1], [0, 3, 1]])
 NEW_GELU = {"approximate": "tanh"}
 
@@ -74,6 +76,12 @@ ELEMENTWISE = [
     *(both(n, (37,), positive=True) for n in ["log", "sqrt"]),
     both("gelu", (37,), **NEW_GELU),
     both("softplus", (37,), beta=2.0),
+    *(both(n, (37,)) for n in ["mish", "relu6", "selu", "celu", "softsign", "tanhshrink"]),
+    *(both(n, (37,)) for n in ["hardswish", "hardsigmoid", "hardtanh"]),
+    both("hardtanh", (37,), min_val=-0.25, max_val=0.5),
+    both("clamp", (37,), min=-0.25),
+    both("celu", (37,), alpha=2.0),
+    both("threshold", (37,), threshold=0.25, value=-1.0),
     of("log_sigmoid", lambda x: ops.log_sigmoid(x, spec=SPEC), F.logsigmoid, (37,)),
     of("neg", lambda x: ops.neg(x, spec=SPEC), torch.neg, (37,)),
     of("fake_quant", lambda x: ops.fake_quant(x, SPEC), lambda x: 1.0 * x, (37,)),
@@ -127,7 +135,13 @@ OTHERS = [
     both("max_pool2d", (2, 3, 7, 6), kernel_size=(2, 3), stride=1),
     both("avg_pool1d", (2, 3, 7), kernel_size=3, stride=2, padding=1),
     both("avg_pool2d", (2, 3, 7, 6), kernel_size=(2, 3), stride=(1, 2)),
+    both("adaptive_avg_pool1d", (2, 3, 6), output_size=2),
     both("adaptive_avg_pool2d", (2, 3, 4, 6), output_size=(2, 3)),
+    both("adaptive_max_pool1d", (2, 3, 6), output_size=3),
+    both("adaptive_max_pool2d", (2, 3, 4, 6), output_size=(None, 2)),
+    both("glu", (3, 4, 2), dim=1),
+    both("prelu", (3, 4, 2), (4,)),
+    both("prelu", (5,), (1,)),
     both("softmax", (3, 2, 5), dim=-1),
     both("softmax", (3, 2, 5), dim=0),
     both("log_softmax", (3, 2, 5), dim=-1),
@@ -152,6 +166,14 @@ OTHERS = [
         "batch_norm", lambda x, w, b: ops.batch_norm(x, None, None, w, b, True, spec=SPEC),
         lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (4, 2, 3), (2,), (2,),
     ),
+    of(
+        "group_norm", lambda x, w, b: ops.group_norm(x, 2, w, b, spec=SPEC),
+        lambda x, w, b: F.group_norm(x, 2, w, b), (3, 4, 5), (4,), (4,),
+    ),
+    of(
+        "instance_norm", lambda x, w, b: ops.instance_norm(x, None, None, w, b, spec=SPEC),
+        lambda x, w, b: F.instance_norm(x, None, None, w, b), (3, 2, 5), (2,), (2,),
+    ),
     of("embedding", lambda w: ops.embedding(PLACES, w, spec=SPEC), lambda w: w[PLACES], (5, 3)),
     *(
         of(
@@ -161,10 +183,17 @@ OTHERS = [
         )
         for options in (
             {}, {"reduction": "sum"}, {"reduction": "none"}, {"label_smoothing": 0.25},
-            {"weight": torch.tensor([0.5, 1, 2, 1, 0.25], dtype=torch.float64)},
+            {"weight": WEIGHTS},
         )
     ),
     both("mse_loss", (4, 5), (4, 5)),
+    *(both(n, (4, 5), (4, 5)) for n in ["l1_loss", "smooth_l1_loss", "huber_loss"]),
+    both("smooth_l1_loss", (4, 5), (4, 5), beta=0.5, reduction="sum"),
+    both("huber_loss", (4, 5), (4, 5), delta=0.5, reduction="none"),
+    *(
+        both("binary_cross_entropy_with_logits", (4, 5), target=SHARES, **o)
+        for o in ({}, {"pos_weight": WEIGHTS, "weight": WEIGHTS, "reduction": "sum"})
+    ),
     *(
         of(
             f"attention {[*options]}",

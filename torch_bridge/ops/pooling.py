@@ -18,8 +18,12 @@ from ._kernels import Patterns, bits_of, empty, tensor_of
 from .convolution import Sizes, framed, per_axis, spaced, windows_after
 from .embedding import _embedding
 
-__all__ = ["adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
+__all__ = [
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d",
+    "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d",
+]  # fmt: skip
 
+Adaptive = int | Sequence[int | None] | None
 How = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 
@@ -167,15 +171,38 @@ def avg_pool2d(
     return _avg(x, *_how("avg_pool2d", 2, x, kernel_size, stride, padding), text_of(spec))
 
 
-def adaptive_avg_pool2d(x: Tensor, output_size: Sizes, *, spec: SpecLike) -> Tensor:
-    """The exact means of equal windows, of which ``output_size`` are on each axis.
-
-    Raises ValueError where the axes cannot be divided so.
-    """
-    want = per_axis(output_size, 2, "adaptive_avg_pool2d: output_size")
-    if any(o < 1 or n % o for n, o in zip(x.shape[-2:], want, strict=True)):
+def _windows_of(name: str, axes: int, x: Tensor, size: Adaptive) -> list[int]:
+    """The kernel that leaves ``size`` windows on each of the last axes, None for all of one."""
+    last = x.shape[x.dim() - axes :]
+    given = [size] * axes if size is None or isinstance(size, int) else list(size)
+    if len(given) != axes or len(last) != axes:
+        raise ValueError(f"{name}: output_size {size} does not fit {tuple(x.shape)}")
+    want = [n if o is None else o for n, o in zip(last, given, strict=True)]
+    if any(o < 1 or n % o for n, o in zip(last, want, strict=True)):
         raise ValueError(
-            f"adaptive_avg_pool2d: axes of {tuple(x.shape[-2:])} do not divide into {want}"
+            f"{name}: axes of {tuple(last)} do not divide into {want} windows of one size"
         )
-    kernel = [n // o for n, o in zip(x.shape[-2:], want, strict=True)]
-    return avg_pool2d(x, kernel, spec=spec)
+    return [n // o for n, o in zip(last, want, strict=True)]
+
+
+def adaptive_avg_pool1d(x: Tensor, output_size: Adaptive, *, spec: SpecLike) -> Tensor:
+    """The exact means of ``output_size`` equal windows of the last axis.
+
+    Raises ValueError where the axis cannot be divided so.
+    """
+    return avg_pool1d(x, _windows_of("adaptive_avg_pool1d", 1, x, output_size), spec=spec)
+
+
+def adaptive_avg_pool2d(x: Tensor, output_size: Adaptive, *, spec: SpecLike) -> Tensor:
+    """The exact means of equal windows of the last two axes, as :func:`adaptive_avg_pool1d`."""
+    return avg_pool2d(x, _windows_of("adaptive_avg_pool2d", 2, x, output_size), spec=spec)
+
+
+def adaptive_max_pool1d(x: Tensor, output_size: Adaptive, *, spec: SpecLike) -> Tensor:
+    """The largest elements of equal windows of the last axis, as :func:`adaptive_avg_pool1d`."""
+    return max_pool1d(x, _windows_of("adaptive_max_pool1d", 1, x, output_size), spec=spec)
+
+
+def adaptive_max_pool2d(x: Tensor, output_size: Adaptive, *, spec: SpecLike) -> Tensor:
+    """The largest elements of equal windows of the last two axes."""
+    return max_pool2d(x, _windows_of("adaptive_max_pool2d", 2, x, output_size), spec=spec)
