@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from torch import distributed as dist
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import posit
 from posit import bposit8, bposit16, bposit32
 from quire import Accumulators
-from torch_bridge import distributed, gradients, tensor
+from torch_bridge import convert_, distributed, gradients, tensor
 from torch_bridge.optim import PositAdamW, clip_grad_norm_
 
 from ..formats import mixed
@@ -213,6 +214,29 @@ def test_ddp_reduces_the_exact_sums(world: int) -> None:
     x, c = (posit.encode(t.numpy(), bposit16) for t in inputs())
     want = Accumulators((2, 3), bposit16).add_products(c.T, x).round(bposit32).tolist()
     assert run_ranks(under_ddp, world) == [[want, want]] * world
+
+
+def converted_under_ddp(rank: int, world: int) -> Any:
+    """Two steps of a converted model, whose layers deposit and hand autograd nothing."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.GELU(), nn.Linear(4, 2))
+    convert_(model, bposit16)
+    optimizer = PositAdamW(model.parameters(), lr=0.1)
+    wrapped = DistributedDataParallel(model)
+    wrapped.register_comm_hook(None, distributed.ddp_hook)
+    x, c = inputs()
+    for _ in range(2):
+        optimizer.zero_grad()
+        k = shares(world, rank)
+        wrapped(x[k]).backward(c[k])
+        optimizer.step()
+    return [p.tolist() for p in model.parameters()]
+
+
+def test_ddp_trains_a_converted_model_alike_on_any_number_of_ranks() -> None:
+    (alone,) = run_ranks(converted_under_ddp, 1)
+    for world in (2, 3):
+        assert run_ranks(converted_under_ddp, world) == [alone] * world
 
 
 def rounded_under_ddp(rank: int, world: int) -> Any:
