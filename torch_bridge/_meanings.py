@@ -29,7 +29,7 @@ _MOVES = """
     element_size empty_like eq equal expand expand_as fill_ flatten flip from_numpy full_like
     gather ge get_device gt hstack index_select is_complex is_contiguous is_floating_point
     is_nonzero is_same_size is_signed is_sparse isclose isfinite isinf isnan item le long lt
-    masked_fill masked_select max maximum min minimum mT movedim narrow ndimension ne neg
+    masked_fill masked_fill_ masked_select max maximum min minimum mT movedim narrow ndimension ne neg
     negative nelement new_empty new_full new_ones new_tensor new_zeros nonzero numel numpy
     ones_like pad permute positive ravel register_hook repeat repeat_interleave requires_grad_
     reshape reshape_as retain_grad roll rot90 scatter select sign signbit size sort split
