@@ -152,6 +152,10 @@ typedef struct {
  * row-major indices of the first `room` of them. */
 size_t bp_certify(bp_spec s, bp_product p, void *out, int64_t *undecided, size_t room);
 
+/* For each row (by_row) and column (by_col) of a contiguous matrix the largest power of two that
+ * divides all its elements; infinity where all are 0. Either may be NULL. */
+void bp_grids(size_t rows, size_t cols, const double *x, double *by_row, double *by_col);
+
 typedef struct {
     size_t inner;
     const void *a, *b; /* rows of a, columns of b, in steps of bytes */

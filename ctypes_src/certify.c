@@ -76,6 +76,37 @@ BP_CLONES size_t bp_certify(bp_spec s, bp_product p, void *out, int64_t *undecid
     return found;
 }
 
+/* The lowest bit of x as a number: |x| less x without that bit. Bits of positive numbers are ordered
+ * as the numbers are. */
+BP_INLINE int64_t bp_lowest_bit(double x) {
+    const int64_t fraction = ((int64_t)1 << 52) - 1;
+    double size = fabs(x), rest, low;
+    int64_t bits, all;
+    memcpy(&bits, &size, 8);
+    int64_t cut = bits & (bits - 1);
+    memcpy(&rest, &cut, 8);
+    low = (bits & fraction) ? size - rest : size;
+    memcpy(&all, &low, 8);
+    return bits == 0 ? 0x7ff0000000000000 : all;
+}
+
+BP_CLONES void bp_grids(size_t rows, size_t cols, const double *x, double *by_row, double *by_col) {
+    int64_t *row = (int64_t *)by_row, *col = (int64_t *)by_col;
+    for (size_t j = 0; col && j < cols; j++) col[j] = 0x7ff0000000000000;
+    for (size_t i = 0; i < rows; i++, x += cols) {
+        int64_t least = 0x7ff0000000000000;
+        for (size_t j = 0; row && j < cols; j++) {
+            int64_t low = bp_lowest_bit(x[j]);
+            least = low < least ? low : least;
+        }
+        if (row) row[i] = least;
+        for (size_t j = 0; col && j < cols; j++) {
+            int64_t low = bp_lowest_bit(x[j]);
+            col[j] = low < col[j] ? low : col[j];
+        }
+    }
+}
+
 /* ---- dot products ------------------------------------------------------------------------- */
 
 enum { LANES = 16, DEPTH = BP_BLOCK / LANES };

@@ -7,12 +7,13 @@ to one pattern, that pattern is the quire's.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from posit import PositSpec
+from posit import PositSpec, encode
 
 from ._core import Patterns, core_spec, ffi, is_transpose, lib, pointer
 from ._memory import give, take
@@ -21,6 +22,7 @@ from ._threads import run
 __all__ = ["Product", "bound_factor", "can_certify"]
 
 Doubles = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 _UNIT = 2.0**-53
 _PIECE = 1 << 15  # elements: the least cast or rounding worth a thread
@@ -80,23 +82,50 @@ class Product:
         """Give the memory back; nothing but ``out`` may be used any more."""
         give(self._room)
 
-    def by_norms(self) -> npt.NDArray[np.int64]:
-        """Round where |error| ≤ g·‖a_i‖·‖b_j‖ decides; returns the other elements' indices."""
-        norms: dict[int, Doubles] = {}
+    @cached_property
+    def norms(self) -> tuple[Doubles, Doubles]:
+        """‖a_i‖ and ‖b_j‖."""
+        made: dict[int, Doubles] = {}
 
         def work(i: int) -> None:
             x = (self.left, self.right)[i]
-            norms[i] = np.sqrt(np.einsum(("ik,ik->i", "kj,kj->j")[i], x, x))
+            made[i] = np.sqrt(np.einsum(("ik,ik->i", "kj,kj->j")[i], x, x))
 
         run(work, range(2), self.threads if self.left.size > _PIECE else 1)
-        return self._round(norms[0] * self.factor, norms[1], None)
+        return made[0], made[1]
 
-    def by_magnitudes(self) -> npt.NDArray[np.int64]:
+    def by_norms(self) -> Indices:
+        """Round where |error| ≤ g·‖a_i‖·‖b_j‖ decides; returns the other elements' indices."""
+        row, col = self.norms
+        return self._round(row * self.factor, col, None)
+
+    def by_grids(self, undecided: Indices) -> Indices:
+        """Round, of the elements at these indices, those whose float64 sums are exact.
+
+        With 2^p dividing all of row a_i and 2^q all of column b_j, every sum of some of their
+        products is a multiple of 2^(p+q), and at most ‖a_i‖·‖b_j‖: where that is below
+        2^(p+q+53), no operation rounds, whatever the order. Sums that lie on a boundary of the
+        format are such ones, which no bound above 0 decides. Returns the other indices.
+        """
+        if self.add is not None or not undecided.size:
+            return undecided
+        left, right = grids(self.left, 0), grids(self.right, 1)
+        # the norms' own roundings are within the factor
+        left *= (1 - 2.0**-20) / _UNIT
+        i, j = np.divmod(undecided, self.out.shape[1])
+        with np.errstate(invalid="ignore", over="ignore"):  # 0·inf: of no element, or NaR
+            exact = self.norms[0][i] * self.norms[1][j] < left[i] * right[j]
+        some = undecided[exact]
+        values = self.estimate.reshape(-1)[some]
+        self.out.reshape(-1)[some] = encode(values, self.spec)
+        return undecided[~exact]
+
+    def by_magnitudes(self) -> Indices:
         """The same with g·(|A||B|)_ij: a second float64 product, and never a weaker bound."""
         magnitude = np.matmul(np.abs(self.left), np.abs(self.right))
         return self._round(np.full(len(self.left), self.factor), None, magnitude)
 
-    def decide(self, undecided: npt.NDArray[np.int64]) -> None:
+    def decide(self, undecided: Indices) -> None:
         """The elements at these row-major indices, each by itself."""
         if not undecided.size:
             return
@@ -126,11 +155,11 @@ class Product:
 
     def _round(
         self, row: Doubles, col: Doubles | None, magnitude: Doubles | None
-    ) -> npt.NDArray[np.int64]:
+    ) -> Indices:
         rows, cols = self.out.shape
         height = max(-(-rows // (2 * self.threads)), -(-_PIECE // cols))
         starts = range(0, rows, height)
-        found: dict[int, npt.NDArray[np.int64]] = {}
+        found: dict[int, Indices] = {}
 
         def work(i: int) -> None:
             count = min(height, rows - i)
@@ -161,6 +190,17 @@ class Product:
                 at(magnitude, i), add, *steps,
             ),
         )  # fmt: skip
+
+
+def grids(x: Doubles, axis: int) -> Doubles:
+    """The largest power of two that divides all of each row (axis 0) or column; inf for zeros."""
+    if x.strides[0] < x.strides[1]:
+        return grids(x.T, 1 - axis)
+    out = np.empty(x.shape[axis])
+    pair = [ffi.NULL, ffi.NULL]
+    pair[axis] = ffi.cast("double *", out.ctypes.data)
+    lib.bp_grids(*x.shape, ffi.cast("double *", x.ctypes.data), *pair)
+    return out
 
 
 def doubles(bits: Patterns, spec: PositSpec, threads: int, room: Doubles) -> Doubles:

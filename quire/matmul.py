@@ -63,7 +63,7 @@ def matmul(
         Threads for our own part; default as many as this process may use. The BLAS has its own.
     stats : mutable mapping, optional
         Counts are added by route: ``"norms"`` and ``"magnitudes"``, elements that a float64 product
-        decided by either bound; ``"slices"``, by exact slices; ``"quire"``, one by one, by an
+        decided by either bound; ``"exact"``, whose float64 sum is exact; ``"slices"``, by exact slices; ``"quire"``, one by one, by an
         interval of their own or a quire.
 
     Returns patterns of shape (..., M, N), without the axes that one-axis operands lack.
@@ -186,6 +186,10 @@ def _one(  # noqa: PLR0917
     _count(stats, "norms", out.size - undecided.size)
 
     few = out.size * products.BLAS / products.QUIRE  # take a quire each as long as one product
+    if undecided.size > few:
+        found = product.by_grids(undecided)
+        _count(stats, "exact", undecided.size - found.size)
+        undecided = found
     if undecided.size > few and _helps(product, undecided):
         found = product.by_magnitudes()
         _count(stats, "magnitudes", undecided.size - found.size)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 import quire
-from posit import PositSpec
+from posit import PositSpec, convert
 from posit.spec import SpecLike
 from quire import Accumulators
 
@@ -153,9 +153,11 @@ class GradientSum:
     def round(self, spec: SpecLike | None = None) -> Patterns:
         """The patterns nearest to the sums, in ``spec`` or the format of what was added."""
         to = self.spec if spec is None else PositSpec.parse(spec)
-        if self._sums is None and not self._rows and len(self._pairs) == 1 and to == self.spec:
+        # a wider format of the same rs and es has all values: zero bits are appended
+        widens = (to.rs, to.es) == (self.spec.rs, self.spec.es) and to.n >= self.spec.n
+        if self._sums is None and not self._rows and len(self._pairs) == 1 and widens:
             ((_, pairs),) = self._pairs.items()
-            a, b = _joined(pairs)
+            a, b = (np.asarray(convert(x, self.spec, to), to.storage) for x in _joined(pairs))
             if a.shape[1] == b.shape[2] == 1:
                 made = quire.dot(a[:, 0, :], b[:, :, 0], to)
             else:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import posit
 import quire
 from posit import PositSpec, bposit8, bposit16, bposit32, standard
 from quire import certified
@@ -187,3 +188,67 @@ def test_the_bound_of_many_terms() -> None:
     for inner in (1, 2, 1024, 10**6, (1 << 31) - 1):
         gamma = inner * u / (1 - inner * u)
         assert Fraction(certified.bound_factor(inner)) * (1 - gamma - 4 * u) >= gamma + 4 * u
+
+
+# ---- sums that do not round
+def by_grids(a: Bits, b: Bits, spec: PositSpec) -> tuple[Any, Any]:
+    """Which elements of the product count as exact sums, and whether their estimates are exact."""
+    out = np.zeros((a.shape[0], b.shape[1]), spec.storage)
+    product = certified.Product(a, b, spec, None, out, 1)
+    left = product.by_grids(np.arange(out.size))
+    chosen = np.setdiff1d(np.arange(out.size), left)
+    pairs = zip(product.estimate.flat, exact_products(a, b, spec).flat, strict=True)
+    return chosen, np.array([Fraction(x) == want for x, want in pairs])
+
+
+@every
+def test_sums_that_count_as_exact_are(spec: PositSpec) -> None:
+    for kind in (*KINDS, "ties"):
+        for k in (3, 41, 300):
+            a, b = matrices(kind, spec, k, np.random.default_rng([k, spec.n, 1]))
+            chosen, exact = by_grids(a, b, spec)
+            assert exact[chosen].all()
+
+
+@pytest.mark.parametrize("orders", ["CC", "CF", "FC", "FF"])
+def test_the_rule_is_sharp(orders: str) -> None:
+    """2^52·ones + 1 is one sum below 2^53 and the next at it: the last bit decides."""
+    spec = PositSpec(64, 6, 5)
+    spec = spec if spec.f_max <= 52 else PositSpec(58, 6, 5)
+    for high, count in ((26, 1), (27, 0)):
+        x = np.array([[2.0**high, 1.0], [2.0**high, 0.0]])
+        a = np.asarray(posit.encode(x, spec), order=orders[0])
+        b = np.asarray(posit.encode(x.T, spec), order=orders[1])
+        chosen, exact = by_grids(a, b, spec)
+        assert exact[chosen].all()
+        # 2^(2·high) + 1: norms² against 2^53 times the grid, which is 1 for the first row
+        assert (0 in chosen) == bool(count)
+        assert 3 in chosen  # one product
+
+
+def test_a_rule_that_forgets_a_bit_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of the check: with 2^p a little too large, sums count as exact that are not."""
+    spec = PositSpec(32, 6, 5)
+    grids = certified.grids
+    monkeypatch.setattr(certified, "grids", lambda x, axis: grids(x, axis) * 2.0**8)
+    rng = np.random.default_rng(0)
+    a, b = (posit.encode(rng.standard_normal(s), spec) for s in ((20, 9), (9, 20)))
+    assert not all(exact[chosen].all() for chosen, exact in [by_grids(a, b, spec)])
+
+
+@every
+def test_grids(spec: PositSpec) -> None:
+    """Against the definition: the largest power of two that divides every element."""
+    a = matrices(next(iter(KINDS)), spec, 9, np.random.default_rng(spec.n))[0]
+    x = np.asarray(posit.decode(np.where(a == spec.nar, 0, a).astype(a.dtype), spec))
+    for axis in (0, 1):
+        for y in (x, x * 0, x[:0], x[:, :0]):
+            lines = y if axis == 0 else y.T
+            want = [min([low_bit(v) for v in line if v] or [np.inf]) for line in lines]
+            for order in "CF":
+                assert certified.grids(np.array(y, order=order), axis).tolist() == want
+
+
+def low_bit(v: float) -> float:
+    n, d = abs(v).as_integer_ratio()
+    return float(Fraction(n & -n, d))
