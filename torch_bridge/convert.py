@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from posit import PositSpec
 from posit.spec import SpecLike
 
 from . import ops
+from ._module import enter, is_converted, leave
+from ._parameter import PositParameter
+from ._supported import objection
 from .config import PositConfig
 from .mode import Rounding, UnsupportedOp
 
@@ -20,15 +24,6 @@ __all__ = ["ConversionReport", "convert_", "unconvert_"]
 
 Given = PositConfig | SpecLike
 Overrides = Mapping[str, Given | None]
-
-SUPPORTED: tuple[type[nn.Module], ...] = (
-    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d,
-    nn.BatchNorm2d, nn.MultiheadAttention, nn.GELU, nn.SiLU, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.ELU,
-    nn.LeakyReLU, nn.Softplus, nn.LogSigmoid, nn.Softmax, nn.LogSoftmax, nn.Dropout, nn.Identity,
-    nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d, nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss, nn.Sequential, nn.ModuleList,
-    nn.ModuleDict, nn.ParameterList, nn.ParameterDict,
-)  # fmt: skip
 
 
 @dataclass
@@ -96,100 +91,139 @@ def convert_(
     chosen = _choose(model, PositConfig.of(config), overrides or {}, filter_fn)
     _check(model, chosen, strict)
     report = ConversionReport()
-    rounded = _round_parameters(model, chosen, report)
-    for name, parameter in rounded.items():  # from here on nothing fails
-        owner, _, last = name.rpartition(".")
-        setattr(model.get_submodule(owner), last, parameter)
-    for name, module in model.named_modules():
-        for key, buffer in module.named_buffers(recurse=False):
-            if chosen[name] is not None and buffer.is_floating_point():
-                setattr(module, key, buffer.double())
+    plan = _round_parameters(model, chosen, report) + _widen_buffers(model, chosen)
+    modes = {}
     for name, module in model.named_modules():
         found = chosen[name]
+        modes[name] = Rounding(found, strict, name or type(module).__name__)
         if found is None:
             report.left[name] = "by overrides or filter_fn"
         else:
             report.converted[name] = found
-        _enter(module, found, strict, name)
+    done: list[_Change] = []
+    try:
+        for change in plan:
+            done.append(change)
+            setattr(change.module, change.name, change.new)
+        for name, module in model.named_modules():
+            enter(module, modes[name], module is model)
+    except BaseException:
+        for module in model.modules():
+            leave(module)
+        for change in done:
+            setattr(change.module, change.name, change.old)
+        raise
     return report
 
 
 def unconvert_(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Back to a model of floats: the weights keep their posit values, as far as ``dtype`` holds
-    them. Returns the model."""
+    """Back to a model of floats: what was converted keeps its values, as far as ``dtype`` holds
+    them; modules that were left are left. Returns the model."""
+    made: dict[int, nn.Parameter] = {}
     for module in model.modules():
-        if hasattr(module, "_posit_mode"):
-            del module._posit_mode
-            module.__dict__.pop("forward", None)
-    return model.to(dtype)
+        if not is_converted(module):
+            continue
+        mode: Rounding = module._posit_mode  # type: ignore[assignment]
+        leave(module)
+        if mode.config is None:
+            continue
+        for name, p in module.named_parameters(recurse=False, remove_duplicate=False):
+            if id(p) not in made:
+                made[id(p)] = nn.Parameter(p.detach().to(dtype), p.requires_grad)
+            setattr(module, name, made[id(p)])
+        for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
+            if buffer.is_floating_point():
+                setattr(module, name, buffer.to(dtype))
+    return model
+
+
+@dataclass(frozen=True)
+class _Change:
+    """An attribute of a module, as it was and as it becomes."""
+
+    module: nn.Module
+    name: str
+    old: Any
+    new: Any
 
 
 def _choose(
     model: nn.Module, config: PositConfig, overrides: Overrides, keep: Any
 ) -> dict[str, PositConfig | None]:
-    names = [name for name, _ in model.named_modules()]
-    chosen: dict[str, PositConfig | None] = dict.fromkeys(names, config)
+    """A configuration, or None, for each name; all names of one module must agree."""
+    paths = dict(model.named_modules(remove_duplicate=False))
+    chosen: dict[str, PositConfig | None] = dict.fromkeys(paths, config)
     for pattern, given in overrides.items():
         if pattern.startswith("re:"):
-            matched = [n for n in names if re.fullmatch(pattern[3:], n)]
+            matched = [n for n in paths if re.fullmatch(pattern[3:], n)]
         else:
-            matched = [n for n in names if n == pattern]
+            matched = [n for n in paths if n == pattern]
         if not matched:
             raise ValueError(f"overrides: no module is called {pattern!r}")
         meant = None if given is None else PositConfig.of(given)
-        for name in names:
+        for name in paths:
             if any(m in (name, "") or name.startswith(f"{m}.") for m in matched):
                 chosen[name] = meant
-    for name, module in model.named_modules():
+    for name, module in paths.items():
         if keep is not None and not keep(name, module):
             chosen[name] = None
+    first: dict[int, str] = {}
+    for name, module in paths.items():
+        other = first.setdefault(id(module), name)
+        if chosen[other] != chosen[name]:
+            raise ValueError(
+                f"{other!r} and {name!r} are one module, and are given two configurations"
+            )
     return chosen
 
 
 def _check(model: nn.Module, chosen: Mapping[str, PositConfig | None], strict: bool) -> None:
     for name, module in model.named_modules():
-        if hasattr(module, "_posit_mode"):
+        if is_converted(module):
             raise ValueError(f"{name or 'the model'} is converted already; unconvert_ it first")
-        known = isinstance(module, SUPPORTED) or not type(module).__module__.startswith("torch.nn")
-        if chosen[name] is not None and strict and not known:
+        why = objection(module, strict) if chosen[name] is not None else ""
+        if why:
             raise UnsupportedOp(
-                f"{name} is a {type(module).__name__}, which has no posit form: leave it out,"
-                f" overrides={{{name!r}: None}}, or convert with strict=False"
+                f"{name or 'the model'} is {why}: leave it out, overrides={{{name!r}: None}}"
+                + (", or convert with strict=False" if not objection(module, False) else "")
             )
 
 
 def _round_parameters(
     model: nn.Module, chosen: Mapping[str, PositConfig | None], report: ConversionReport
-) -> dict[str, nn.Parameter]:
+) -> list[_Change]:
     """New parameters; one that is shared is rounded once and stays shared."""
     made: dict[int, nn.Parameter] = {}
-    found = {}
+    first: dict[int, tuple[str, PositSpec | None]] = {}
+    plan = []
     for module_name, module in model.named_modules():
         config = chosen[module_name]
-        if config is None or config.weights is None:
-            continue
-        for name, old in module.named_parameters(recurse=False):
+        spec = None if config is None else config.weights
+        for name, old in module.named_parameters(recurse=False, remove_duplicate=False):
             full = f"{module_name}.{name}" if module_name else name
-            if not old.is_floating_point():
-                raise UnsupportedOp(f"{full} is a parameter of {old.dtype}")
+            other, its = first.setdefault(id(old), (full, spec))
+            if its != spec:
+                raise ValueError(
+                    f"{other!r} and {full!r} are one parameter, which cannot be"
+                    f" {its or 'left as it is'} and {spec or 'left as it is'}: give their modules"
+                    " one configuration, or untie them"
+                )
+            if spec is None:
+                continue
             if id(old) not in made:
-                value = ops.fake_quant(old.detach(), config.weights)
+                value = ops.fake_quant(old.detach(), spec)
                 report.parameters += old.numel()
                 report.changed += int((value != old.detach().double()).sum())
-                made[id(old)] = nn.Parameter(value, old.requires_grad)
-                made[id(old)].spec = config.weights  # type: ignore[attr-defined]
-            found[full] = made[id(old)]
-    return found
+                made[id(old)] = PositParameter(value, old.requires_grad, spec)
+            plan.append(_Change(module, name, old, made[id(old)]))
+    return plan
 
 
-def _enter(module: nn.Module, config: PositConfig | None, strict: bool, name: str) -> None:
-    """Let the module's forward run under its own mode."""
-    mode = Rounding(config, strict, name or type(module).__name__)
-    original = type(module).forward
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        with mode:
-            return original(module, *args, **kwargs)
-
-    module._posit_mode = mode  # type: ignore[assignment]
-    module.forward = forward
+def _widen_buffers(model: nn.Module, chosen: Mapping[str, PositConfig | None]) -> list[_Change]:
+    made: dict[int, Tensor] = {}
+    plan = []
+    for module_name, module in model.named_modules():
+        for name, old in module.named_buffers(recurse=False, remove_duplicate=False):
+            if chosen[module_name] is not None and old.is_floating_point():
+                plan.append(_Change(module, name, old, made.setdefault(id(old), old.double())))
+    return plan

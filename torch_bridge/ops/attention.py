@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 
 import torch
@@ -16,7 +17,9 @@ from .elementwise import _add, _mul
 from .products import _matmul
 from .softmax import _softmax
 
-__all__ = ["scaled_dot_product_attention"]
+__all__ = ["attend", "scaled_dot_product_attention"]
+
+Product = Callable[[Tensor, Tensor], Tensor]
 
 
 def _finite(mask: Tensor, text: str) -> Tensor:
@@ -78,21 +81,42 @@ def scaled_dot_product_attention(  # noqa: PLR0917
     Raises ValueError for a float mask with infinities, a mask together with ``is_causal``, or
     dropout without a key.
     """
-    text = text_of(spec)
-    seen = None
     if is_causal:
         if attn_mask is not None:
             raise ValueError("attention: is_causal and attn_mask exclude each other")
         shape = (query.shape[-2], key.shape[-2])
-        seen = torch.ones(shape, dtype=torch.bool, device=query.device).tril()
-    elif attn_mask is not None and attn_mask.dtype == torch.bool:
-        seen = attn_mask
+        attn_mask = torch.ones(shape, dtype=torch.bool, device=query.device).tril()
+
+    def drop(shares: Tensor) -> Tensor:
+        return dropout(shares, dropout_p, spec=spec, key=dropout_key, samples=samples)
+
+    text = text_of(spec)
+    return attend(
+        query, key, value, attn_mask, drop if dropout_p else None, scale,
+        spec=spec, product=lambda a, b: _matmul(a, b, None, text),
+    )[0]  # fmt: skip
+
+
+def attend(  # noqa: PLR0917
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    drop: Callable[[Tensor], Tensor] | None,
+    scale: float | None,
+    *,
+    spec: SpecLike,
+    product: Product,
+) -> tuple[Tensor, Tensor]:
+    """:func:`scaled_dot_product_attention` by any product of matrices, and the shares it used."""
+    text = text_of(spec)
+    seen = mask if mask is not None and mask.dtype == torch.bool else None
     share = 1 / sqrt(query.shape[-1]) if scale is None else scale
     factor = torch.full((), share, dtype=torch.float64, device=query.device)
-    scores = _mul(_matmul(query, key.mT, None, text), factor, text)
-    if attn_mask is not None and seen is None:
-        scores = _add(scores, _bias(attn_mask, text), text)
+    scores = _mul(product(query, key.mT), factor, text)
+    if mask is not None and seen is None:
+        scores = _add(scores, _bias(mask, text), text)
     shares = _softmax(scores, None if seen is None else seen.expand(scores.shape), text)
-    if dropout_p:
-        shares = dropout(shares, dropout_p, spec=spec, key=dropout_key, samples=samples)
-    return _matmul(shares, value, None, text)
+    if drop is not None:
+        shares = drop(shares)
+    return product(shares, value), shares

@@ -38,9 +38,7 @@ def clamp(
     return torch.clamp(_nearest(x, text), *bounds)
 
 
-def hardtanh(
-    x: Tensor, min_val: float = -1.0, max_val: float = 1.0, *, spec: SpecLike
-) -> Tensor:
+def hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0, *, spec: SpecLike) -> Tensor:
     """x kept between rounded bounds; exact. Its derivative is 1 strictly between them, else 0."""
     text = text_of(spec)
     low, high, inner = _constant(min_val, text), _constant(max_val, text), _nearest(x, text)

@@ -95,7 +95,7 @@ def smooth_l1_loss(
     )
 
 
-def binary_cross_entropy_with_logits(  # noqa: PLR0917
+def binary_cross_entropy_with_logits(
     x: Tensor,
     target: Tensor,
     weight: Tensor | None = None,

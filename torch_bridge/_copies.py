@@ -1,0 +1,99 @@
+"""Functions that put one element in several places: their gradients are sums, exact, rounded once.
+
+Left to torch, such a sum would be float64's, of as many terms as a batch has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import ops
+from .config import PositConfig
+
+__all__ = ["COPIES"]
+
+
+def _expanded(config: PositConfig, func: Any, x: Tensor, args: Any, kwargs: Any) -> Tensor:
+    """By adding zeros: a parameter's gradient stays exact until the optimizer rounds it."""
+    shape = func(x.detach(), *args, **kwargs).shape
+    zeros = torch.zeros((), dtype=torch.float64, device=x.device).expand(shape)
+    return ops.add(x, zeros, spec=_spec(config))
+
+
+def _picked(config: PositConfig, func: Any, x: Tensor, args: Any, kwargs: Any) -> Tensor:
+    """By looking up where each element comes from."""
+    rows = _rows(func, x, args, kwargs)
+    if rows is not None:
+        return ops.embedding(rows, x, spec=_spec(config))
+    numbers = torch.arange(x.numel(), dtype=torch.float64, device=x.device).reshape(x.shape)
+    places = func(numbers, *args, **kwargs).long()
+    if places.unique().numel() == places.numel():
+        return func(x, *args, **kwargs)  # type: ignore[no-any-return]
+    return ops.embedding(places, x.reshape(-1), spec=_spec(config))
+
+
+def _rows(func: Any, x: Tensor, args: Any, kwargs: Any) -> Tensor | None:
+    """Whole rows, by number: x[index]."""
+    if func is not Tensor.__getitem__ or kwargs:
+        return None
+    (at,) = args
+    if (
+        not isinstance(at, Tensor)
+        or at.is_floating_point()
+        or at.dtype in (torch.bool, torch.uint8)
+    ):
+        return None
+    return torch.where(at < 0, at + x.shape[0], at)
+
+
+def _is_slice(func: Any, args: Any) -> bool:
+    """Whether an index only cuts, which copies nothing."""
+    if func is not Tensor.__getitem__:
+        return False
+    parts = args[0] if isinstance(args[0], tuple) else (args[0],)
+    return all(p is None or p is ... or isinstance(p, (int, slice)) for p in parts)
+
+
+def _spec(config: PositConfig) -> Any:
+    return config.activations
+
+
+def _copying(make: Callable[..., Tensor], func: Any) -> Callable[..., Any]:
+    def handle(config: PositConfig, x: Any, *args: Any, **kwargs: Any) -> Any:
+        summed = isinstance(x, Tensor) and x.is_floating_point() and x.requires_grad
+        summed = summed and torch.is_grad_enabled()
+        if not summed or _is_slice(func, args):
+            return func(x, *args, **kwargs)
+        return make(config, func, x, args, kwargs)
+
+    return handle
+
+
+_PAD = torch.nn.functional.pad
+
+
+def _padded(config: PositConfig, func: Any, x: Tensor, args: Any, kwargs: Any) -> Tensor:
+    mode = args[1] if len(args) > 1 else kwargs.get("mode", "constant")
+    if mode == "constant":
+        return _PAD(x, *args, **kwargs)
+    return _picked(config, func, x, args, kwargs)
+
+
+COPIES: dict[Any, Callable[..., Any]] = {
+    func: _copying(_expanded, func)
+    for func in (Tensor.expand, Tensor.expand_as, Tensor.broadcast_to, torch.broadcast_to)
+}
+COPIES |= {
+    func: _copying(_picked, func)
+    for func in (
+        Tensor.__getitem__, Tensor.gather, torch.gather, Tensor.index_select, torch.index_select,
+        Tensor.take, torch.take, Tensor.take_along_dim, torch.take_along_dim, Tensor.repeat,
+        Tensor.tile, torch.tile, Tensor.repeat_interleave, torch.repeat_interleave, Tensor.unfold,
+    )
+}  # fmt: skip
+COPIES[_PAD] = _copying(_padded, _PAD)
+"""By torch function; called as (config, *args, **kwargs)."""

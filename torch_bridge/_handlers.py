@@ -1,0 +1,216 @@
+"""How torch functions are called as operations of ``ops``: handlers by torch's arguments.
+
+A handler is called as (config, *args, **kwargs) with the arguments of the torch function.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import accumulate, ops
+from .config import PositConfig
+from .streams import check_whole_batch, next_key, samples_of
+
+__all__ = [
+    "Handler", "added", "batch_norm", "binary", "clamp_max", "conv", "dropout", "in_place", "power",
+    "reduce", "same", "softmin", "unary", "with_term",
+]  # fmt: skip
+
+Handler = Callable[..., Any]
+
+
+def _tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64)
+
+
+def _spec(config: PositConfig) -> Any:
+    return config.activations
+
+
+def binary(name: str, swapped: bool = False) -> Handler:
+    apply = getattr(ops, name)
+
+    def handle(
+        config: PositConfig, a: Any, b: Any, *, alpha: float = 1, rounding_mode: Any = None
+    ) -> Tensor:
+        if rounding_mode is not None:
+            raise NotImplementedError(f"{name} with rounding_mode={rounding_mode!r} is not here")
+        x, y = _tensor(a), _tensor(b)
+        if alpha != 1:
+            y = ops.mul(y, _tensor(alpha), spec=_spec(config))
+        if swapped:
+            x, y = y, x
+        found: Tensor = apply(x, y, spec=_spec(config))
+        return found
+
+    return handle
+
+
+def added(swapped: bool = False) -> Handler:
+    """A sum; -inf, of a mask, stays what :func:`softmax` skips."""
+    plain = binary("add", swapped)
+
+    def handle(config: PositConfig, a: Any, b: Any, **kwargs: Any) -> Tensor:
+        x, y = _tensor(a), _tensor(b)
+        hidden = [torch.isneginf(v) for v in (x, y)]
+        if not any(bool(h.any()) for h in hidden):
+            return plain(config, x, y, **kwargs)  # type: ignore[no-any-return]
+        seen = [torch.where(h, 0.0, v) for h, v in zip(hidden, (x, y), strict=True)]
+        return torch.where(hidden[0] | hidden[1], -torch.inf, plain(config, *seen, **kwargs))
+
+    return handle
+
+
+def in_place(handle: Handler) -> Handler:
+    def apply(config: PositConfig, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        kwargs.pop("inplace", None)
+        return x.copy_(handle(config, x.clone(), *args, **kwargs))
+
+    return apply
+
+
+# What torch takes beyond the operation's own arguments: places, and values that change nothing.
+_PLACES = {
+    "avg_pool1d": ("ceil_mode", "count_include_pad"),
+    "avg_pool2d": ("ceil_mode", "count_include_pad", "divisor_override"),
+    "max_pool1d": ("dilation", "ceil_mode", "return_indices"),
+    "max_pool2d": ("dilation", "ceil_mode", "return_indices"),
+    "adaptive_max_pool1d": ("return_indices",),
+    "adaptive_max_pool2d": ("return_indices",),
+    "embedding": ("max_norm", "norm_type", "scale_grad_by_freq", "sparse"),
+    "layer_norm": ("cudnn_enable",),
+    "group_norm": ("cudnn_enabled",),
+}
+_IDLE: dict[str, tuple[Any, ...]] = {
+    "dilation": (1, (1,), (1, 1)), "count_include_pad": (True,), "norm_type": (2, 2.0),
+    "cudnn_enable": (False, True), "cudnn_enabled": (False, True),
+}  # fmt: skip
+_RENAMED = {"input": "x", "self": "x"}
+
+
+def same(name: str) -> Handler:
+    """An operation with torch's own signature, and the format."""
+    apply = getattr(ops, name)
+    parameters = inspect.signature(apply).parameters.values()
+    own = [p.name for p in parameters if p.name != "spec"]
+    places = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    places += _PLACES.get(name, ())
+
+    def handle(config: PositConfig, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.pop("inplace", False):
+            return in_place(handle)(config, *args, **kwargs)
+        if len(args) > len(places):
+            raise TypeError(f"{name} takes {', '.join(places)}; {len(args)} arguments were given")
+        given = dict(zip(places, args, strict=False))
+        given |= {own[0] if k in _RENAMED else k: v for k, v in kwargs.items()}
+        for key in [k for k in given if k not in own]:
+            value = given.pop(key)
+            idle = _IDLE.get(key, (False,))
+            if value is not None and (isinstance(value, Tensor) or value not in idle):
+                raise NotImplementedError(f"{name} with {key}={value!r} has no posit form")
+        return apply(**given, spec=_spec(config))
+
+    return handle
+
+
+def unary(name: str) -> Handler:
+    return lambda config, x: ops.unary(x, name, spec=_spec(config))
+
+
+def power(config: PositConfig, x: Any, exponent: Any) -> Tensor:
+    if exponent in (2, 3):
+        squared = ops.mul(x, x, spec=_spec(config))
+        return squared if exponent == 2 else ops.mul(squared, x, spec=_spec(config))
+    names = {0.5: "sqrt", -0.5: "r_sqrt", -1: "reciprocal"}
+    if isinstance(exponent, Tensor) or exponent not in names:
+        raise NotImplementedError(f"pow with exponent {exponent}: only 2, 3, 0.5, -0.5 and -1")
+    return ops.unary(_tensor(x), names[exponent], spec=_spec(config))
+
+
+def softmin(config: PositConfig, x: Tensor, dim: int | None = None, **rest: Any) -> Any:
+    return ops.softmax(-x, -1 if dim is None else dim, spec=_spec(config))
+
+
+def dropout(channels: int | None) -> Handler:
+    """Of elements; or of all channels, which have so many axes each."""
+
+    def handle(
+        config: PositConfig, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    ) -> Tensor:
+        if inplace:
+            return in_place(handle)(config, x, p, training)  # type: ignore[no-any-return]
+        if not training or p == 0:
+            return ops.fake_quant(x, _spec(config))
+        how = {"spec": _spec(config), "key": next_key(), "samples": samples_of(x)}
+        if channels is None:
+            return ops.dropout(x, p, **how)
+        if x.dim() != channels + 2:
+            raise ValueError(f"dropout{channels}d: x must be (N, C, ...), got {tuple(x.shape)}")
+        kept = ops.dropout(x.new_ones(x.shape[:2]), p, **how) != 0
+        whole = ops.div(x, _tensor(1.0 - p), spec=_spec(config)) if p < 1 else x
+        return torch.where(kept.reshape(*kept.shape, *[1] * channels), whole, 0.0)
+
+    return handle
+
+
+def reduce(name: str) -> Handler:
+    apply = getattr(ops, name)
+
+    def handle(
+        config: PositConfig, x: Tensor, dim: Any = None, keepdim: bool = False, *,
+        dtype: Any = None,
+    ) -> Any:  # fmt: skip
+        return apply(x, dim, keepdim=keepdim, spec=_spec(config))
+
+    return handle
+
+
+def batch_norm(  # noqa: PLR0917
+    config: PositConfig, x: Tensor, running_mean: Any, running_var: Any, weight: Any = None,
+    bias: Any = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    if training:
+        check_whole_batch("BatchNorm in train() mode", x.shape[0])
+    state = (running_mean, running_var, weight, bias)
+    return ops.batch_norm(x, *state, training, momentum, eps, spec=_spec(config))
+
+
+def with_term(
+    config: PositConfig, term: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """addmm and its like: one exact sum where products are exact."""
+    if beta != 1 or alpha != 1:
+        raise NotImplementedError(f"addmm with beta={beta}, alpha={alpha}: only 1 is here")
+    if config.accumulate == "quire":
+        return ops.matmul(a, b, term, spec=_spec(config))
+    return ops.add(accumulate.matmul(config, a, b), term, spec=_spec(config))
+
+
+def conv(axes: int) -> Handler:
+    """With torch's padding by name: "same" is zeros, the odd one at the end."""
+    made = accumulate.conv(axes)
+
+    def handle(  # noqa: PLR0917
+        config: PositConfig, input: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1,
+        padding: Any = 0, dilation: Any = 1, groups: int = 1,
+    ) -> Tensor:  # fmt: skip
+        x = input
+        if padding == "same":
+            steps = dilation if isinstance(dilation, (tuple, list)) else (dilation,) * axes
+            more = [d * (k - 1) for d, k in zip(steps, weight.shape[2:], strict=True)]
+            sides = [n for m in reversed(more) for n in (m // 2, m - m // 2)]
+            x = torch.nn.functional.pad(x, sides)
+        size = 0 if isinstance(padding, str) else padding
+        return made(config, x, weight, bias, stride, size, dilation, groups)
+
+    return handle
+
+
+def clamp_max(config: PositConfig, x: Tensor, max: float) -> Tensor:
+    """The other half of torch.clamp."""
+    return ops.clamp(x, None, max, spec=_spec(config))
