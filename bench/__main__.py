@@ -23,6 +23,7 @@ class Suite(StrEnum):
     arithmetic = "arithmetic"
     dot = "dot"
     sums = "sums"
+    training = "training"
     matmul = "matmul"
     dtype = "dtype"
     functions = "functions"
