@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def _trained(config: Config) -> tuple[Any, Callable[[], Any]]:
     x, y = torch.from_numpy(images / 255.0), torch.from_numpy(np.asarray(labels))
     torch.manual_seed(config.seed)
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(SIZES[:-1], SIZES[1:], strict=True):
+    for fan_in, fan_out in pairwise(SIZES):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
     rng = config.rng()
@@ -81,9 +82,7 @@ def _stepping(model: Any, optimizer: Any, batch: Callable[[], Any], dtype: Any) 
     return step
 
 
-def _beside_float32(
-    trained: Any, batches: Any, accumulate: str, spec: Any, config: Config
-) -> Pair:
+def _beside_float32(trained: Any, batches: Any, accumulate: str, spec: Any, config: Config) -> Pair:
     import torch
 
     import torch_bridge as tb
@@ -105,7 +104,7 @@ def _beside_float32(
 
     def check() -> str:
         x, y = batches()
-        made = [_after(model, spec, accumulate, x, y, parts) for parts in (1, 4)]
+        made = [_after(model, spec, x, y, parts) for parts in (1, 4)]
         largest = max(float((a - b).abs().max()) for a, b in zip(*made, strict=True))
         if accumulate == "quire" and largest:
             raise Mismatch(f"{name}: micro-batches change a step by {largest}")
@@ -115,7 +114,7 @@ def _beside_float32(
     return Pair(ours, peer, "steps", check, target)
 
 
-def _after(model: Any, spec: Any, accumulate: str, x: Any, y: Any, parts: int) -> list[Any]:
+def _after(model: Any, spec: Any, x: Any, y: Any, parts: int) -> list[Any]:
     """The weights of a copy after one step, its gradient summed over so many micro-batches."""
     import torch
     from torch.nn import functional

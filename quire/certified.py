@@ -153,9 +153,7 @@ class Product:
 
         run(work, zip((strips * _STRIP).tolist(), starts, ends, strict=True), self.threads)
 
-    def _round(
-        self, row: Doubles, col: Doubles | None, magnitude: Doubles | None
-    ) -> Indices:
+    def _round(self, row: Doubles, col: Doubles | None, magnitude: Doubles | None) -> Indices:
         rows, cols = self.out.shape
         height = max(-(-rows // (2 * self.threads)), -(-_PIECE // cols))
         starts = range(0, rows, height)

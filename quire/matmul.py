@@ -63,8 +63,8 @@ def matmul(
         Threads for our own part; default as many as this process may use. The BLAS has its own.
     stats : mutable mapping, optional
         Counts are added by route: ``"norms"`` and ``"magnitudes"``, elements that a float64 product
-        decided by either bound; ``"exact"``, whose float64 sum is exact; ``"slices"``, by exact slices; ``"quire"``, one by one, by an
-        interval of their own or a quire.
+        decided by either bound; ``"exact"``, whose float64 sum is exact; ``"slices"``, by exact
+        slices; ``"quire"``, one by one, by an interval of their own or a quire.
 
     Returns patterns of shape (..., M, N), without the axes that one-axis operands lack.
 

@@ -7,8 +7,9 @@ to its exact sum and autograd gets no gradient; else the sum is rounded and hand
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from posit.spec import SpecLike
 from ._gradient_sum import GradientSum, Patterns
 from ._registry import is_collecting, of
 
-__all__ = ["NOTHING", "Dots", "Place", "Products", "Rows", "Terms", "Values", "deposited", "place_of"]
+__all__ = ["Dots", "Products", "Rows", "Terms", "Values", "place_of", "settled"]
 
 _VIEWS = frozenset(
     f"{name}Backward{i}"
@@ -74,7 +75,7 @@ def place_of(operand: Tensor, edge: tuple[Any, int]) -> Place | object | None:
         return Place(leaf, tuple(leaf.shape), torch.empty(leaf.shape, device="meta").stride(), 0)
     if not leaf.is_contiguous() or _storage(operand) != _storage(leaf):
         return None
-    offset = operand.storage_offset() - leaf.storage_offset()
+    offset = int(operand.storage_offset() - leaf.storage_offset())
     return Place(leaf, tuple(operand.shape), operand.stride(), offset)
 
 
@@ -176,6 +177,8 @@ def _placed(values: Patterns, sums: GradientSum, place: Place) -> Patterns:
     return made.reshape(*lead, *sums.shape)
 
 
-def deposited(terms: Terms, place: Place, spec: SpecLike) -> bool:
-    """Add the terms to the parameter's exact sum; False where a rounded tensor is needed."""
-    return terms.add_to(of(place.leaf, spec), place)
+def settled(place: Place | object | None, terms: Callable[[], Terms], spec: SpecLike) -> bool:
+    """Add the terms where they belong; False where autograd needs a rounded tensor."""
+    if isinstance(place, Place):
+        return terms().add_to(of(place.leaf, spec), place)
+    return place is NOTHING

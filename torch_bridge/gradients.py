@@ -34,6 +34,7 @@ from ._registry import collect, find, of, release
 
 __all__ = ["GradientSum", "clear", "collect", "find", "of", "release", "rounded", "write"]
 
+
 def clear(parameters: Iterable[Tensor]) -> None:
     """Clear the parameters' sums; ``.grad`` is left alone. Optimizers' ``zero_grad`` does both."""
     for p in parameters:

@@ -20,7 +20,7 @@ from torch.autograd import forward_ad
 from posit import PositSpec
 from posit.spec import SpecLike
 
-from .._deposit import NOTHING, Place, Terms, deposited, place_of
+from .._deposit import Terms, place_of, settled
 
 __all__ = ["Grad", "Inputs", "Op", "Rule", "define", "spec_of", "text_of"]
 
@@ -121,10 +121,7 @@ def define(rule: Rule) -> Op:
         for i, terms in enumerate(found):
             if terms is None or not ctx.needs_input_grad[i]:
                 continue
-            place = place_of(inputs[i], ctx.next_functions[i])
-            if place is NOTHING:
-                makers[i] = None
-            elif isinstance(place, Place) and deposited(terms(), place, inputs[-1]):
+            if settled(place_of(inputs[i], ctx.next_functions[i]), terms, inputs[-1]):
                 makers[i] = None
         return made_of(ctx, makers)
 
@@ -159,7 +156,7 @@ def define(rule: Rule) -> Op:
             _refuse_compiled_jvp(rule.name)
             found: Tensor = torch_op(*inputs)
             return found
-        applied: Tensor = Function.apply(*inputs)
+        applied: Tensor = Function.apply(*inputs)  # type: ignore[no-untyped-call]
         return applied
 
     Function.__name__ = Function.__qualname__ = rule.name

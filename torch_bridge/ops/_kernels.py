@@ -16,8 +16,8 @@ import posit
 from posit import PositSpec
 
 __all__ = [
-    "Patterns", "as_rows", "bits_of", "broadcast_first", "decided", "divided", "empty", "every", "fraction", "leading",
-    "reduced_shape", "spread", "tensor_of", "together", "unbroadcast",
+    "Patterns", "as_rows", "bits_of", "broadcast_first", "decided", "divided", "empty", "every",
+    "fraction", "leading", "reduced_shape", "spread", "tensor_of", "together", "unbroadcast",
 ]  # fmt: skip
 
 Patterns = npt.NDArray[np.signedinteger[Any]]
