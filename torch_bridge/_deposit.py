@@ -20,7 +20,7 @@ from posit.spec import SpecLike
 from ._gradient_sum import GradientSum, Patterns
 from ._registry import is_collecting, of
 
-__all__ = ["Dots", "Products", "Rows", "Terms", "Values", "place_of", "settled"]
+__all__ = ["Dots", "Products", "Rows", "Terms", "Values", "leaf_of", "place_of", "settled"]
 
 _VIEWS = frozenset(
     f"{name}Backward{i}"
@@ -60,9 +60,7 @@ def place_of(operand: Tensor, edge: tuple[Any, int]) -> Place | object | None:
     it wants a tensor: of what is no collecting parameter or view of one, for
     ``torch.autograd.grad``, if derivatives of the gradient are wanted, or if a hook looks at it.
     """
-    node, _ = edge
-    while node is not None and node.name() in _VIEWS:
-        node, _ = node.next_functions[0]
+    node = _root(edge[0])
     leaf: Tensor | None = getattr(node, "variable", None)
     if leaf is None or not is_collecting(leaf) or leaf._backward_hooks or torch.is_grad_enabled():
         return None
@@ -77,6 +75,20 @@ def place_of(operand: Tensor, edge: tuple[Any, int]) -> Place | object | None:
         return None
     offset = int(operand.storage_offset() - leaf.storage_offset())
     return Place(leaf, tuple(operand.shape), operand.stride(), offset)
+
+
+def leaf_of(x: Tensor) -> Tensor | None:
+    """The leaf that a tensor is, or is a view of, if that wants a gradient."""
+    if not x.requires_grad or x.grad_fn is None:
+        return x if x.requires_grad else None
+    return getattr(_root(x.grad_fn), "variable", None)
+
+
+def _root(node: Any) -> Any:
+    """What lies below views in the graph."""
+    while node is not None and node.name() in _VIEWS:
+        node, _ = node.next_functions[0]
+    return node
 
 
 def _storage(x: Tensor) -> int:

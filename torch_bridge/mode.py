@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from . import _meanings
 from ._copies import COPIES
+from ._split import watch
 from ._tensor import PositTensor
 from .config import PositConfig
 
@@ -52,7 +53,10 @@ class Rounding(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         with torch._C.DisableTorchFunction():  # neither this nor any other mode
-            return self._mean(func, args, kwargs or {})
+            kwargs = kwargs or {}
+            found = self._mean(func, args, kwargs)
+            watch(_kind(func)[0], func in COPIES, (args, tuple(kwargs.values())), found)
+            return found
 
     def _mean(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         name, asks = _kind(func)

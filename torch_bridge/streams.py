@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .ops import stream_key
 
-__all__ = ["check_whole_batch", "current_step", "next_key", "samples_of", "stream"]
+__all__ = ["check_whole_batch", "current_step", "next_key", "part_size", "samples_of", "stream"]
 
 
 @dataclass
@@ -108,6 +108,14 @@ def samples_of(x: Tensor) -> Tensor | None:
             " must be the batch"
         )
     return known if known is None else known.to(torch.int64)
+
+
+def part_size() -> int | None:
+    """How many samples :func:`stream` names, if they may be a part of the batch."""
+    now = _current.get()
+    if now is None or now.samples is None or now.batch == len(now.samples):
+        return None
+    return len(now.samples)
 
 
 def check_whole_batch(what: str, rows: int) -> None:
