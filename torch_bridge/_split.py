@@ -50,7 +50,7 @@ def watch(name: str, copies: bool, operands: Any, found: Any) -> None:
     if rows is None or not torch.is_grad_enabled():
         return
     given = list(_tensors(operands))
-    results = list(_tensors(found)) or given[:1]  # __setitem__ gives nothing
+    results = given[:1] if found is None else list(_tensors(found))  # __setitem__ gives None
     kinds = [_kind(x, rows) for x in given]
     differentiable = any(x.requires_grad for x in results)
     if differentiable and {"samples", "shared"} <= set(kinds):

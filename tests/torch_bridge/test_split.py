@@ -36,6 +36,12 @@ class Model(nn.Module):
 
 Change = Callable[[Any, Tensor, Tensor], Tensor]
 
+
+def set_first(x: Tensor, y: Tensor) -> Tensor:
+    x[:, 0] = y
+    return x
+
+
 REFUSED: dict[str, Change] = {
     "positions": lambda m, x, c: x + m.places(torch.arange(LENGTH)),
     "positions with an axis": lambda m, x, c: x + m.places(torch.arange(LENGTH)).unsqueeze(0),
@@ -50,6 +56,7 @@ REFUSED: dict[str, Change] = {
     "joined": lambda m, x, c: torch.cat([(m.weight * 2).expand(x.shape), x], 1),
     "chosen": lambda m, x, c: torch.where(c[..., None] > 4, x, m.weight.tanh()),
     "written": lambda m, x, c: x.clone().copy_((m.weight * 2).expand(x.shape)),
+    "set": lambda m, x, c: set_first(x.clone(), m.weight[0] * 2),
 }
 ALLOWED: dict[str, Change] = {
     "positions": lambda m, x, c: x + m.places(torch.arange(LENGTH).expand(c.shape)),
@@ -63,6 +70,7 @@ ALLOWED: dict[str, Change] = {
     "one for each": lambda m, x, c: x * x.mean(1, keepdim=True),
     "constant": lambda m, x, c: x + torch.arange(float(WIDTH)),
     "masked": lambda m, x, c: x.masked_fill(torch.ones(LENGTH, 1, dtype=torch.bool).triu(), 0.0),
+    "asked": lambda m, x, c: x * (1.0 + torch.equal(m.weight * 2, x)),
     "flat": lambda m, x, c: (x.flatten(0, 1) + m.weight[0]).unflatten(0, c.shape),
 }
 
