@@ -63,10 +63,12 @@ def watch(name: str, copies: bool, operands: Any, found: Any) -> None:
         )
     for x in results:
         if "samples" in kinds:
-            _noted[x] = "samples"
+            if not x.requires_grad:  # else it is taken to be made with samples
+                _noted[x] = "samples"
         elif x.requires_grad and leaf_of(x) is None:
             each = copies and "shared" not in kinds and x.dim() > 0 and x.shape[0] == rows
-            _noted[x] = "samples" if each else "shared"
+            if not each:
+                _noted[x] = "shared"
 
 
 def _kind(x: Tensor, rows: int) -> str:
