@@ -53,16 +53,20 @@ class Rule:
         ``torch.vmap``. ``function`` is the operation itself.
     terms : callable, optional
         As ``vjp``, to what the gradients are sums of, for operands that may be parameters.
+    uses_output : bool
+        Whether ``vjp`` and ``terms`` look at the output; else they get None, nothing is kept of it,
+        and it may be changed in place.
     """
 
     name: str
     schema: str
     kernel: Callable[..., Tensor]
     fake: Callable[..., Tensor]
-    vjp: Callable[[Inputs, Tensor, Tensor], Sequence[Grad]]
+    vjp: Callable[[Inputs, Any, Tensor], Sequence[Grad]]
     jvp: Callable[[Inputs, Tensor, Any], Tensor]
     batched: Callable[[Op, Inputs, Inputs, int], Tensor]
-    terms: Callable[[Inputs, Tensor, Tensor], Sequence[Callable[[], Terms] | None]] | None = None
+    terms: Callable[[Inputs, Any, Tensor], Sequence[Callable[[], Terms] | None]] | None = None
+    uses_output: bool = False
     tensors: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,11 +99,12 @@ def define(rule: Rule) -> Op:
     made.register_fake(rule.fake)
 
     def setup(ctx: Any, inputs: Inputs, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[: rule.tensors], output)
-        ctx.save_for_forward(*inputs[: rule.tensors], output)
+        tensors = inputs[: rule.tensors]
+        ctx.save_for_backward(*tensors, output if rule.uses_output else None)
+        ctx.save_for_forward(*tensors, output)
         ctx.rest = inputs[rule.tensors :]
 
-    def saved(ctx: Any) -> tuple[Inputs, Tensor]:
+    def saved(ctx: Any) -> tuple[Inputs, Any]:
         *tensors, output = ctx.saved_tensors
         return (*tensors, *ctx.rest), output
 

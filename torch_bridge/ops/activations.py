@@ -123,6 +123,7 @@ _unary: Op = define(
         lambda i, out, g: (lambda: _times_slope(g, i, out),),
         lambda i, out, t: _times_slope(t[0], i, out),
         lambda f, i, dims, size: f(i[0].movedim(dims[0], 0), *i[1:]),
+        uses_output=True,
     )
 )
 

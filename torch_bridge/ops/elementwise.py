@@ -70,7 +70,7 @@ def _elementwise(name: str, names: str, grads: Any, jvp: Any, factors: Any = Non
     return define(
         Rule(
             name, f"({schema}, str spec) -> Tensor", kernel, fake, reverse, forward, batched,
-            None if factors is None else terms,
+            None if factors is None else terms, name == "div",
         )
     )  # fmt: skip
 

@@ -158,6 +158,7 @@ _rstd: Op = define(
         lambda i, r, g: (lambda: _share(i, r, g, _normalize(*i)),),
         _rstd_jvp,
         lambda f, i, dims, size: f(i[0].movedim(dims[0], 0), later(i[1]), *i[2:]),
+        uses_output=True,
     )
 )
 
@@ -188,6 +189,7 @@ _normalize: Op = define(
         lambda i, z, g: (lambda: _slope(i, z, g),),
         lambda i, z, t: _slope(i, z, t[0]),
         lambda f, i, dims, size: f(i[0].movedim(dims[0], 0), later(i[1]), *i[2:]),
+        uses_output=True,
     )
 )
 

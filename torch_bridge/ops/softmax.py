@@ -97,6 +97,7 @@ def _rule(name: str, kernel: Any, vjp: Any, jvp: Any) -> Any:
             reverse,
             lambda i, out, t: jvp(i, out, t[0]),
             _batched,
+            uses_output=name == "softmax",
         )
     )
 
