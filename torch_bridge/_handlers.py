@@ -17,15 +17,20 @@ from .config import PositConfig
 from .streams import check_whole_batch, next_key, samples_of
 
 __all__ = [
-    "Handler", "added", "batch_norm", "binary", "clamp_max", "conv", "dropout", "in_place", "power",
-    "reduce", "same", "softmin", "unary", "with_term",
+    "Handler", "added", "batch_norm", "binary", "clamp_max", "conv", "div", "dropout", "in_place",
+    "power", "reduce", "same", "softmin", "unary", "with_term",
 ]  # fmt: skip
 
 Handler = Callable[..., Any]
 
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
 
 def _tensor(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64)
+    """Of floats; whole numbers and truth values as float64."""
+    if not isinstance(x, Tensor):
+        return torch.tensor(x, dtype=torch.float64)
+    return x if x.is_floating_point() else x.double()
 
 
 def _spec(config: PositConfig) -> Any:
@@ -33,14 +38,11 @@ def _spec(config: PositConfig) -> Any:
 
 
 def binary(name: str, swapped: bool = False) -> Handler:
+    """An operation of two, one of which may be a number, which is rounded too."""
     apply = getattr(ops, name)
 
-    def handle(
-        config: PositConfig, a: Any, b: Any, *, alpha: float = 1, rounding_mode: Any = None
-    ) -> Tensor:
-        if rounding_mode is not None:
-            raise NotImplementedError(f"{name} with rounding_mode={rounding_mode!r} is not here")
-        x, y = _tensor(a), _tensor(b)
+    def handle(config: PositConfig, input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+        x, y = _tensor(input), _tensor(other)
         if alpha != 1:
             y = ops.mul(y, _tensor(alpha), spec=_spec(config))
         if swapped:
@@ -55,8 +57,8 @@ def added(swapped: bool = False) -> Handler:
     """A sum; -inf, of a mask, stays what :func:`softmax` skips."""
     plain = binary("add", swapped)
 
-    def handle(config: PositConfig, a: Any, b: Any, **kwargs: Any) -> Tensor:
-        x, y = _tensor(a), _tensor(b)
+    def handle(config: PositConfig, input: Any, other: Any, **kwargs: Any) -> Tensor:
+        x, y = _tensor(input), _tensor(other)
         hidden = [torch.isneginf(v) for v in (x, y)]
         if not any(bool(h.any()) for h in hidden):
             return plain(config, x, y, **kwargs)  # type: ignore[no-any-return]
@@ -66,7 +68,19 @@ def added(swapped: bool = False) -> Handler:
     return handle
 
 
+def div(config: PositConfig, input: Any, other: Any, *, rounding_mode: Any = None) -> Tensor:
+    """A quotient; whole divisors are not rounded."""
+    if rounding_mode is not None:
+        raise NotImplementedError(f"div with rounding_mode={rounding_mode!r} has no posit form")
+    whole = other.dtype in _WHOLE if isinstance(other, Tensor) else isinstance(other, int)
+    if whole:
+        return ops.per(_tensor(input), other, spec=_spec(config))
+    return ops.div(_tensor(input), _tensor(other), spec=_spec(config))
+
+
 def in_place(handle: Handler) -> Handler:
+    """The operation of a copy, written over its operand."""
+
     def apply(config: PositConfig, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         kwargs.pop("inplace", None)
         return x.copy_(handle(config, x.clone(), *args, **kwargs))
@@ -85,10 +99,12 @@ _PLACES = {
     "embedding": ("max_norm", "norm_type", "scale_grad_by_freq", "sparse"),
     "layer_norm": ("cudnn_enable",),
     "group_norm": ("cudnn_enabled",),
+    "softplus": ("threshold",),
 }
 _IDLE: dict[str, tuple[Any, ...]] = {
     "dilation": (1, (1,), (1, 1)), "count_include_pad": (True,), "norm_type": (2, 2.0),
     "cudnn_enable": (False, True), "cudnn_enabled": (False, True),
+    "threshold": (20,),  # of Softplus: where torch takes x itself
 }  # fmt: skip
 _RENAMED = {"input": "x", "self": "x"}
 
@@ -119,17 +135,21 @@ def same(name: str) -> Handler:
 
 
 def unary(name: str) -> Handler:
+    """A function of posit.functions."""
     return lambda config, x: ops.unary(x, name, spec=_spec(config))
 
 
 def power(config: PositConfig, x: Any, exponent: Any) -> Tensor:
+    """A few powers; the third rounds twice."""
+    if isinstance(exponent, Tensor) or not isinstance(x, Tensor):
+        raise NotImplementedError("pow: only of a tensor, to a number")
     if exponent in (2, 3):
         squared = ops.mul(x, x, spec=_spec(config))
         return squared if exponent == 2 else ops.mul(squared, x, spec=_spec(config))
     names = {0.5: "sqrt", -0.5: "r_sqrt", -1: "reciprocal"}
-    if isinstance(exponent, Tensor) or exponent not in names:
+    if exponent not in names:
         raise NotImplementedError(f"pow with exponent {exponent}: only 2, 3, 0.5, -0.5 and -1")
-    return ops.unary(_tensor(x), names[exponent], spec=_spec(config))
+    return ops.unary(x, names[exponent], spec=_spec(config))
 
 
 def softmin(config: PositConfig, x: Tensor, dim: int | None = None, **rest: Any) -> Any:
@@ -163,9 +183,10 @@ def reduce(name: str) -> Handler:
 
     def handle(
         config: PositConfig, x: Tensor, dim: Any = None, keepdim: bool = False, *,
-        dtype: Any = None,
+        axis: Any = None, dtype: Any = None,
     ) -> Any:  # fmt: skip
-        return apply(x, dim, keepdim=keepdim, spec=_spec(config))
+        dims = dim if axis is None else axis
+        return apply(x, None if dims == () else dims, keepdim=keepdim, spec=_spec(config))
 
     return handle
 

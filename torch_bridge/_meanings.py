@@ -11,6 +11,7 @@ from ._handlers import (
     binary,
     clamp_max,
     conv,
+    div,
     dropout,
     in_place,
     power,
@@ -25,26 +26,27 @@ __all__ = ["CASTS", "MEANS", "MOVES", "OTHERWISE"]
 
 # Functions that make no new values: they move, choose, compare, or ask.
 _MOVES = """
-    __getitem__ __setitem__ __len__ __bool__ __contains__ __repr__ __str__ __format__ __hash__
-    __iter__ __array__ __dlpack__ __deepcopy__ __reduce_ex__ __getstate__ __setstate__ abs adjoint
-    alias all allclose amax amin any apply_ arange argmax argmin argsort as_strided as_tensor
-    atleast_1d atleast_2d atleast_3d backward bool broadcast_tensors broadcast_to cat chunk
-    clamp_min clone column_stack concat concatenate contiguous copy_ count_nonzero cpu cuda cummax
-    cummin data_ptr detach detach_ diag diag_embed diagonal dim double dsplit dstack element_size
-    empty_like eq equal expand expand_as fill_ fill_diagonal_ flatten flip fliplr flipud fmax fmin
-    from_numpy full_like gather ge get_device gt hsplit hstack index_copy index_fill index_put
-    index_put_ index_select int is_complex is_contiguous is_floating_point is_inference is_nonzero
-    is_same_size is_signed is_sparse isclose isfinite isinf isnan isneginf isposinf item kthvalue le
-    long lt masked_fill masked_fill_ masked_scatter masked_select max maximum median meshgrid min
-    minimum mT movedim moveaxis msort narrow ndimension ne neg negative nelement new_empty new_full
+    abs adjoint alias all allclose amax amin any apply_ arange argmax argmin argsort as_strided
+    as_tensor atleast_1d atleast_2d atleast_3d backward bool broadcast_tensors broadcast_to
+    bucketize cat chunk clamp_min clone column_stack concat concatenate contiguous copy_
+    count_nonzero cpu cuda cummax cummin data_ptr detach detach_ diag diag_embed diagonal dim double
+    dsplit dstack element_size empty_like eq equal expand expand_as fill_ fill_diagonal_ flatten
+    flip fliplr flipud fmax fmin from_numpy full_like gather ge get_device gt hsplit hstack
+    index_copy index_fill index_put index_put_ index_select int is_complex is_contiguous
+    is_floating_point is_inference is_nonzero is_same_size is_signed is_sparse isclose isfinite isin
+    isinf isnan isneginf isposinf item kthvalue le logical_and logical_not logical_or logical_xor
+    long lt mT masked_fill masked_fill_ masked_scatter masked_select max maximum median meshgrid min
+    minimum moveaxis movedim msort narrow ndimension ne neg negative nelement new_empty new_full
     new_ones new_tensor new_zeros nonzero numel numpy one_hot ones_like pad permute pixel_shuffle
     pixel_unshuffle positive ravel register_hook repeat repeat_interleave requires_grad_ reshape
-    reshape_as resolve_conj resolve_neg retain_grad roll rot90 scatter select select_scatter sign
-    signbit size slice_scatter sort split split_with_sizes squeeze squeeze_ stack storage_offset
-    stride swapaxes swapdims t t_ take take_along_dim tensor_split tile tolist topk transpose
-    transpose_ tril triu unbind unflatten unfold unique unsqueeze unsqueeze_ untyped_storage view
-    view_as vsplit vstack where zero_ zeros_like __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __neg__
-    __pos__ __abs__ __invert__
+    reshape_as resolve_conj resolve_neg result_type retain_grad roll rot90 scatter searchsorted
+    select select_scatter sign signbit size slice_scatter sort split split_with_sizes squeeze
+    squeeze_ stack storage_offset stride swapaxes swapdims t t_ take take_along_dim tensor_split
+    tile tolist topk transpose transpose_ tril triu unbind unflatten unfold unique unsqueeze
+    unsqueeze_ untyped_storage view view_as vsplit vstack where zero_ zeros_like __getitem__
+    __setitem__ __len__ __bool__ __contains__ __repr__ __str__ __format__ __hash__ __iter__
+    __array__ __dlpack__ __deepcopy__ __reduce_ex__ __getstate__ __setstate__ __eq__ __ne__ __lt__
+    __le__ __gt__ __ge__ __neg__ __pos__ __abs__ __invert__
 """
 MOVES = frozenset(_MOVES.split())
 CASTS = frozenset(("to", "type", "type_as", "float", "half", "bfloat16"))
@@ -63,9 +65,8 @@ MEANS: dict[str, Handler] = {
     "rsub": binary("sub", True), "subtract": binary("sub"),
     "mul": binary("mul"), "multiply": binary("mul"), "__mul__": binary("mul"),
     "__rmul__": binary("mul", True),
-    "div": binary("div"), "divide": binary("div"), "true_divide": binary("div"),
-    "__truediv__": binary("div"), "__div__": binary("div"), "__rdiv__": binary("div", True),
-    "__rtruediv__": binary("div", True),
+    **dict.fromkeys(("div", "divide", "true_divide", "__truediv__", "__div__"), div),
+    "__rdiv__": binary("div", True), "__rtruediv__": binary("div", True),
     "pow": power, "__pow__": power,
     **dict.fromkeys(("matmul", "__matmul__", "mm", "bmm", "mv", "dot"), accumulate.matmul),
     "addmm": with_term, "addmv": with_term, "baddbmm": with_term,
