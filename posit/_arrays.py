@@ -29,6 +29,9 @@ Patterns = npt.NDArray[np.signedinteger[Any]]
 lib, ffi = _core.lib, _core.ffi
 
 
+_VOID = ffi.typeof("void *")
+
+
 def core_spec(spec: PositSpec) -> Any:
     """The spec as the C core takes it."""
     if not isinstance(spec, PositSpec):
@@ -121,7 +124,7 @@ def check_range(array: npt.NDArray[Any], spec: PositSpec, name: str) -> None:
 
 def pointer(array: npt.NDArray[Any]) -> Any:
     """The address of the first element, for the C core."""
-    return ffi.cast("void *", array.__array_interface__["data"][0])
+    return ffi.cast(_VOID, array.__array_interface__["data"][0])
 
 
 def _line(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -142,6 +145,12 @@ def launch(
     Returns ``out``, or a new array; a NumPy scalar where every input is 0-d and ``out`` is None.
     Nothing is written unless all arguments are right; ``out`` may overlap an input.
     """
+    first = inputs[0]
+    if out is None and all(x.shape == first.shape and x.flags.c_contiguous for x in inputs):
+        made = np.empty(first.shape, dtype)  # the common case, without what the others need
+        if made.size:
+            function(made.size, *[a for x in (*inputs, made) for a in (pointer(x), x.itemsize)])
+        return scalar(made)
     try:
         shape = np.broadcast_shapes(*(x.shape for x in inputs))
     except ValueError:

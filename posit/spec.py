@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 _MAX_REACH = 4096  # bits: bounds rs·2^es, so that values and quires stay of sane size
+_STORAGE = tuple(np.dtype(f"int{width}") for width in (8, 16, 32, 64))
 
 
 @dataclass(frozen=True, repr=False, slots=True)
@@ -201,8 +202,7 @@ class PositSpec:
     @property
     def storage(self) -> np.dtype[np.signedinteger]:
         """Smallest NumPy signed integer dtype that holds a pattern, sign-extended."""
-        width = 8 if self.n <= 8 else 16 if self.n <= 16 else 32 if self.n <= 32 else 64
-        return np.dtype(f"int{width}")
+        return _STORAGE[(self.n > 8) + (self.n > 16) + (self.n > 32)]
 
     @property
     def fits_float64(self) -> bool:
