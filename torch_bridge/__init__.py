@@ -13,6 +13,7 @@ from .convert import ConversionReport, convert_, unconvert_
 from .io import load_safetensors, save_safetensors
 from .mode import Rounding, UnsupportedOp
 from .streams import stream
+from .watch import watch_nar
 
 __all__ = [
     "ConversionReport",
@@ -34,4 +35,5 @@ __all__ = [
     "tensor",
     "to_float64",
     "unconvert_",
+    "watch_nar",
 ]
