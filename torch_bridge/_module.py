@@ -133,13 +133,18 @@ def _from_posits(  # noqa: PLR0917
     ]
     if wrong:
         raise ValueError(
-            f"this checkpoint is not one of this converted model: {'; '.join(wrong)}. Floats are"
+            f"this checkpoint is not one of this converted model: {_listed(wrong)}. Floats are"
             " loaded into the plain model, which is then converted; posits of another format into a"
             " model converted to that"
         )
     for name in own:
         if isinstance(state.get(prefix + name), PositTensor):
             state[prefix + name] = state[prefix + name].double()
+
+
+def _listed(wrong: list[str], most: int = 4) -> str:
+    more = f"; and {len(wrong) - most} more" if len(wrong) > most else ""
+    return "; ".join(wrong[:most]) + more
 
 
 def _fits(own: Tensor, given: Any) -> bool:
