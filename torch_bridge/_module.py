@@ -72,8 +72,9 @@ def _forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     dtype = torch.float64 if mode.config is not None else _dtype_of(module)
     if dtype is not None:
         seen: dict[int, Tensor] = {}
-        args = tuple(widened(x, seen, dtype) for x in args)
-        kwargs = {name: widened(x, seen, dtype) for name, x in kwargs.items()}
+        with torch._C.DisableTorchFunction():  # of the mode around, which ignores casts
+            args = tuple(widened(x, seen, dtype) for x in args)
+            kwargs = {name: widened(x, seen, dtype) for name, x in kwargs.items()}
     with mode:
         return call(*args, **kwargs)
 
