@@ -106,7 +106,7 @@ def report(data: dict[str, Any]) -> str:
             row = [_found(done, Cell(world, micro, t, o, dtype)) for t, o in hows]
             short = ["" if c is None else f"`{c['sha256'][:8]}`" for c in row]
             lines.append(_row([str(world), str(micro), *short]))
-    said = "CPU milliseconds of a step, all processes together: the median over cells of one thread."
+    said = "CPU milliseconds of a step, of all processes: the median over cells of one thread."
     lines += ["", "## Cost", "", said, ""]
     lines += [_row(["processes", "micro-batch", *DTYPES, "ratio"]), _row(["--:"] * 5)]
     for world, micro in itertools.product(WORLDS, MICRO_BATCHES):
