@@ -62,6 +62,11 @@ def leave(module: nn.Module) -> None:
 
 # ---- computing
 def _forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    compiled = torch.compiler.is_compiling()
+    return (_uncompiled if compiled else _compute)(module, *args, **kwargs)
+
+
+def _compute(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     mode: Rounding = module._posit_mode  # type: ignore[assignment]
     if type(module).__name__.startswith("FSDP"):
         raise NotImplementedError(
@@ -77,6 +82,10 @@ def _forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             kwargs = {name: widened(x, seen, dtype) for name, x in kwargs.items()}
     with mode:
         return call(*args, **kwargs)
+
+
+# A compiler would follow every step of the mode, to find opaque ops alone.
+_uncompiled = torch._disable_dynamo(_compute)
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype | None:

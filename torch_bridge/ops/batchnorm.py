@@ -53,7 +53,8 @@ def batch_norm(  # noqa: PLR0917
         if prod([x.shape[d] for d in dims]) < 2:
             raise ValueError(f"batch_norm: one value for each channel in {tuple(x.shape)}")
         z = _normalize(x, dims, True, eps, text)
-        _update(running_mean, mean(x.detach(), dims, spec=spec), momentum, text)
+        if running_mean is not None:
+            _update(running_mean, mean(x.detach(), dims, spec=spec), momentum, text)
         if running_var is not None:
             _update(running_var, _variance(x.detach(), dims, text), momentum, text)
     elif running_mean is None or running_var is None:
@@ -78,9 +79,7 @@ def _(x: Tensor, dims: list[int], spec: str) -> Tensor:
     return empty(x, reduced_shape(x, dims))
 
 
-def _update(running: Tensor | None, new: Tensor, momentum: float, text: str) -> None:
-    if running is None:
-        return
+def _update(running: Tensor, new: Tensor, momentum: float, text: str) -> None:
     factors = new.new_tensor([1 - momentum, momentum]).reshape(2, *[1] * new.dim())
     both = torch.stack([running.detach().double(), new])
     running.copy_(_dot(both, factors.expand_as(both), [0], text))
