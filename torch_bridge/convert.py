@@ -79,9 +79,14 @@ def convert_(
 ) -> ConversionReport:
     """Let a model compute in posits, in place.
 
-    Parameters become float64 tensors of posit values; each forward pass rounds every operation, and
-    the backward pass the gradients, as the configuration has it (docs/torch.md). Results are
-    float64 tensors of posits.
+    Parameters become new ones, float64 tensors of posit values that know their ``spec``; each
+    forward pass rounds every operation, and the backward pass the gradients, as the configuration
+    has it (docs/torch.md). Results are float64 tensors of posits. Make optimizers afterwards; what
+    one of another package leaves in a parameter is rounded wherever it is used or stored.
+
+    A ``state_dict()`` holds posits as :class:`PositTensor`; only one of the same formats is loaded,
+    and all of it or nothing. Hooks of modules run in the mode of what calls the module. Forward
+    passes are not compiled: ``torch.compile`` leaves them to the interpreter.
 
     Parameters
     ----------
@@ -141,7 +146,9 @@ def unconvert_(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Modul
             continue
         for name, p in module.named_parameters(recurse=False, remove_duplicate=False):
             if id(p) not in made:
-                made[id(p)] = nn.Parameter(p.detach().to(dtype), p.requires_grad)
+                spec = mode.config.weights
+                kept = p.detach() if spec is None else ops.fake_quant(p.detach(), spec)
+                made[id(p)] = nn.Parameter(kept.to(dtype), p.requires_grad)
             setattr(module, name, made[id(p)])
         for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
             if buffer.is_floating_point():

@@ -130,6 +130,7 @@ REFUSED: list[tuple[nn.Module, str]] = [
     (nn.Conv3d(1, 1, 1), "Conv3d"), (nn.ConvTranspose1d(1, 1, 1), "ConvTranspose1d"),
     (nn.EmbeddingBag(3, 2), "EmbeddingBag"), (nn.AlphaDropout(), "AlphaDropout"),
     (nn.SyncBatchNorm(2), "SyncBatchNorm"), (nn.KLDivLoss(), "KLDivLoss"),
+    (nn.DataParallel(nn.Linear(2, 2)), "DataParallel"),
     (nn.Embedding(3, 2, max_norm=1.0), "max_norm=1.0"),
     (nn.Embedding(3, 2, sparse=True), "sparse=True"),
     (nn.MultiheadAttention(2, 1, add_bias_kv=True), "bias_k=a tensor"),
