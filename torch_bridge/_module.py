@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from . import ops
 from ._parameter import PositParameter
@@ -85,7 +86,7 @@ def _compute(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
 
 
 # A compiler would follow every step of the mode, to find opaque ops alone.
-_uncompiled = torch._disable_dynamo(_compute)
+_uncompiled = _disable_dynamo(_compute)
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype | None:
