@@ -19,15 +19,15 @@ def patterns_of(x: Tensor, spec: PositSpec) -> Patterns:
     """The patterns of ``spec`` nearest to the elements; those of a PositTensor are shared."""
     if not isinstance(x, PositTensor):
         return bits_of(x, spec)
-    bits: Patterns = x.bits().detach().numpy()
+    bits: Patterns = x.bits().detach().cpu().numpy()
     return bits if x.spec == spec else np.asarray(posit.convert(bits, x.spec, spec), spec.storage)
 
 
 def tensor_like(x: Tensor, bits: Patterns, spec: PositSpec) -> Tensor:
     """The posits as a tensor of x's kind: PositTensor of ``spec``, or values of x's dtype."""
     if isinstance(x, PositTensor):
-        return from_bits(torch.from_numpy(bits), spec)
-    return tensor_of(bits, spec).to(x.dtype)
+        return from_bits(torch.from_numpy(bits).to(x.device), spec)
+    return tensor_of(bits, spec).to(x.device, x.dtype)
 
 
 def is_zero(x: Tensor) -> bool:

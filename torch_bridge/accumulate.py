@@ -137,8 +137,9 @@ class _Product(torch.autograd.Function):
 
 
 def _by_device(a: Tensor, b: Tensor, spec: PositSpec, device: Any) -> Tensor:
-    bits = (ops.encode(x.detach(), spec).numpy() for x in (a, b))
-    return ops.decode(torch.from_numpy(np.ascontiguousarray(device.matmul(*bits, spec))), spec)
+    bits = (ops.encode(x.detach(), spec).cpu().numpy() for x in (a, b))
+    made = torch.from_numpy(np.ascontiguousarray(device.matmul(*bits, spec)))
+    return ops.decode(made.to(a.device), spec)
 
 
 def _summed(gradient: Tensor, like: Tensor, spec: PositSpec) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from posit.spec import SpecLike
 
 from ._define import spec_of, text_of
+from ._device import anywhere
 from ._kernels import as_rows, bits_of, empty, reduced_shape, tensor_of
 from .activations import _unary
 from .elementwise import _add, _mul, _sub
@@ -68,6 +69,7 @@ def batch_norm(  # noqa: PLR0917
 
 
 @torch.library.custom_op("bposit::variance", mutates_args=())
+@anywhere("variance")
 def _variance(x: Tensor, dims: list[int], spec: str) -> Tensor:
     format_ = spec_of(spec)
     rows = as_rows(bits_of(x, format_), dims)
