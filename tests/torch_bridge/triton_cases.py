@@ -185,15 +185,16 @@ def numbers(kind: str, spec: PositSpec, shape: tuple[int, int, int]) -> tuple[Ar
 
 
 def ties(spec: PositSpec, shape: tuple[int, int, int]) -> tuple[Array, ...]:
-    """Sums that lie on a boundary, or beside one, and that float64 loses among large terms."""
+    """Sums on a boundary, or beside it where the even pattern is not, among large terms."""
     rows, inner, cols = shape
     rng = np.random.default_rng(spec.n)
-    near = spec.one + rng.integers(0, 1 << (spec.f_max - 1), rows)
+    side = np.arange(rows) % 3 - 1
+    near = spec.one + 2 * rng.integers(0, 1 << (spec.f_max - 2), rows) + (side < 0)
     low, high = posit.decode(np.array([near, near + 1], spec.storage), spec)
     large = 2.0 ** (spec.reach // 4)
     x, y = np.zeros((rows, inner)), np.ones((inner, cols))
     x[:, 0], x[:, 1], x[:, 2:4] = low, (high - low) / 2, large
-    x[:, 4] = (np.arange(rows) % 3 - 1) / large**2
+    x[:, 4] = side / large**2
     y[2], y[3] = large, -large
     a, b, c = (posit.encode(v, spec) for v in (x, y, np.zeros((rows, cols))))
     return a, b, c
