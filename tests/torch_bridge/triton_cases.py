@@ -228,13 +228,35 @@ def by_blas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("spec", FORMATS, ids=str)
 def test_matmul(spec: PositSpec) -> None:
-    assert all(products(_triton, spec).values())
+    decided = products(_triton, spec)
+    assert decided["bounds"]
+    assert decided["digits"]
 
 
 @pytest.mark.usefixtures("by_blas")
 @pytest.mark.parametrize("spec", [bposit16, LONG], ids=str)
 def test_matmul_by_blas(spec: PositSpec) -> None:
-    assert all(products(_triton, spec).values())
+    decided = products(_triton, spec)
+    assert decided["bounds"]
+    assert decided["digits"]
+
+
+def long_sums(kernels: Any) -> dict[str, int]:
+    """Of more terms than a chain has; every route decides some."""
+    decided: dict[str, int] = {}
+    spec = PositSpec(44, 6, 5)
+    for kind in ("normal", "cancelling"):
+        a, b, add = numbers(kind, spec, (30, 2000, 20) if REAL else (3, 600, 3))
+        there = (on_device(x) for x in (a, b))
+        got = kernels.matmul(*there, spec, add=on_device(add), stats=decided).cpu().numpy()
+        checks.same(got, quire.matmul(a, b, spec, add=add), spec, f"matmul of long sums, {kind}")
+    return decided
+
+
+def test_long_sums() -> None:
+    decided = long_sums(_triton)
+    assert decided["chains"]
+    assert decided["digits"]
 
 
 def test_matmul_beyond_float64() -> None:
@@ -412,3 +434,10 @@ def test_product_mutants_are_caught(mutant: Any, file: str, old: str, new: str) 
     kernels = mutant(file, old, new)
     with pytest.raises(AssertionError, match="wrong at <16,6,5>"):
         products(kernels, bposit16, ["cancelling", "ties"])
+
+
+def test_a_mutant_of_long_sums_is_caught(mutant: Any) -> None:
+    """No bound of the chains."""
+    kernels = mutant("products.py", "(inner // BK + BK + 10)", "0")
+    with pytest.raises(AssertionError, match="wrong at <44,6,5>"):
+        long_sums(kernels)

@@ -24,6 +24,7 @@ KERNELS: list[tuple[Any, str, dict[str, Any]]] = [
     (products.product_kernel, "fp64", {"BOUND": True, **TILE}),
     (products.certify_kernel, "P", {"BY_NORMS": True, "ADD": True, "BR": 1, "BC": 1024}),
     (products.certify_kernel, "P", {"BY_NORMS": False, "ADD": False, "BR": 64, "BC": 16}),
+    (products.enclose_kernel, "P", {"ADD": True, "BK": 128}),
     (limbs.accumulate_kernel, "", {"ADD": True, "PLANES": 8, "BK": 128}),
     (limbs.round_kernel, "P", {"BLOCK": 1024}),
 ]

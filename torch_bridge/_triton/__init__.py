@@ -2,9 +2,9 @@
 
 Only :mod:`torch_bridge.ops` imports this, when it meets CUDA tensors and Triton is installed.
 
-A matrix product is one float64 product with a proven bound for each element; elements that it
-leaves undecided are summed exactly in digits. So its bits are :func:`quire.matmul`'s for all
-operands, whatever the device, its BLAS, or the order of the sums.
+A matrix product is one float64 product with a proven bound for each element; the few elements that
+it leaves undecided are summed again with a narrower bound, and at last exactly, in digits. So its
+bits are :func:`quire.matmul`'s for all operands, whatever the device, its BLAS, or the order.
 """
 
 from __future__ import annotations

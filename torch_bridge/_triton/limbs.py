@@ -56,6 +56,7 @@ def accumulate_kernel(  # noqa: PLR0917
     at = tl.load(where + t)
     z, i, j = at // cols // rows, at // cols % rows, at % cols
     k = tl.arange(0, BK)
+    ahead = tl.full((1,), BK, tl.int64)
     a += z * a_batch + i * a_row + k.to(tl.int64) * a_inner
     b += z * b_batch + j * b_col + k.to(tl.int64) * b_inner
     total = tl.zeros((PLANES,), tl.int64)
@@ -75,8 +76,8 @@ def accumulate_kernel(  # noqa: PLR0917
                 total += digits_of(u * v, place + 31 * ((h & 1) + (h >> 1)), sign, PLANES)
         else:
             total += digits_of(m * n, place, sign, PLANES)
-        a += BK * a_inner
-        b += BK * b_inner
+        a += ahead * a_inner
+        b += ahead * b_inner
     nar = tl.max(bad, axis=0)
     if ADD:
         p = tl.load(add + z * z_add + i * i_add + j * j_add + tl.zeros((1,), tl.int64))

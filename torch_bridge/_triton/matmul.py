@@ -13,17 +13,19 @@ from torch import Tensor
 import posit
 from posit import PositSpec
 from quire import Accumulators, Layout
+from quire.certified import can_certify
 
 from ..ops.casts import storage
 from .casts import decode, launch, of_spec
 from .limbs import accumulate_kernel, round_kernel
-from .products import certify_kernel, product_kernel
+from .products import certify_kernel, enclose_kernel, product_kernel
 
 __all__ = ["MOST_TERMS", "accumulated", "can_multiply", "matmul", "product"]
 
 MOST_TERMS = 1 << 28  # of one sum: digits of 64 bits then need no carries
 FUSED = 1 << 27  # multiply-adds: below, one kernel is cheaper than several; above, the BLAS
-FEW = 256  # of so many elements at most one is worth digits before a second product
+FEW = 64  # of so many elements, more than one undecided is worth a second product
+CHAINS = 128  # side by side; for sums at least four times as long
 MEMORY = 1 << 28  # bytes of digits at a time
 TILE, DEPTH, WIDE = 32, 16, 1024
 
@@ -51,6 +53,10 @@ class Operands:
     def inner(self) -> int:
         return self.a.shape[2]
 
+    def along_lines(self) -> Operands:
+        """The same, rows of a and columns of b each in one piece of memory."""
+        return Operands(self.a.contiguous(), self.b.mT.contiguous().mT, self.add, self.spec)
+
     @property
     def strides(self) -> tuple[int, ...]:
         return (*self.a.stride(), *self.b.stride())
@@ -72,7 +78,7 @@ def matmul(
     """The bits of :func:`quire.matmul`, which has the same parameters, on the operands' device.
 
     Both operands have two axes or more. ``stats`` counts elements by route: "bounds", decided by a
-    float64 product, and "digits", by exact sums.
+    float64 product; "chains", by a narrower interval of their own; "digits", by exact sums.
 
     Raises ValueError for shapes that do not fit, and for what :func:`can_multiply` denies.
     """
@@ -83,10 +89,14 @@ def matmul(
         raise ValueError(f"sums of {given.inner} products of {spec}: see can_multiply")
     out = torch.empty(given.shape, dtype=storage(spec), device=a.device)
     left = _by_bounds(given, out)
-    _by_digits(given, left, out)
-    if stats is not None:
-        stats["bounds"] = stats.get("bounds", 0) + out.numel() - left.numel()
-        stats["digits"] = stats.get("digits", 0) + left.numel()
+    if left.numel() > min(given.shape[1:]):
+        given = given.along_lines()
+    few = _by_chains(given, left, out)
+    _by_digits(given, few, out)
+    counts = out.numel() - left.numel(), left.numel() - few.numel(), few.numel()
+    for route, count in zip(("bounds", "chains", "digits"), counts, strict=True):
+        if stats is not None:
+            stats[route] = stats.get(route, 0) + count
     return out.reshape(shape)
 
 
@@ -131,13 +141,16 @@ def _operands(
 def _by_bounds(given: Operands, out: Tensor) -> Tensor:
     """Rounds what a float64 product decides; returns the row-major indices of the rest."""
     spec, shape = given.spec, given.shape
-    if spec.reach > 484:  # products may leave float64's range
+    if not can_certify(spec):
         return torch.arange(out.numel(), device=out.device)
     if prod(shape) * given.inner <= FUSED:
         return _certified(given, *_fused(given, bound=True), None, out)
     left, right = decode(given.a, spec), decode(given.b, spec)
     total = torch.matmul(left, right)
-    norms = torch.linalg.vector_norm(left, dim=2), torch.linalg.vector_norm(right, dim=1)
+    norms = (
+        torch.linalg.vector_norm(left, dim=2),
+        torch.linalg.vector_norm(right, dim=1).contiguous(),
+    )
     undecided = _certified(given, total, total, norms, out)
     if undecided.numel() * FEW <= out.numel():
         return undecided
@@ -173,6 +186,21 @@ def _certified(
         ADD=given.add is not None, BR=height, BC=width,
     )  # fmt: skip
     return undecided.reshape(-1).nonzero().reshape(-1)
+
+
+def _by_chains(given: Operands, where: Tensor, out: Tensor) -> Tensor:
+    """The elements at these row-major indices, by shorter sums; returns those left undecided."""
+    worth = where.numel() and can_certify(given.spec) and given.inner > 4 * CHAINS
+    if not worth:
+        return where
+    undecided = torch.empty(where.shape, dtype=torch.bool, device=where.device)
+    add, *steps = given.term
+    launch(
+        enclose_kernel, (where.numel(),), given.a, given.b, add, where, out, undecided,
+        *given.shape[1:], given.inner, *given.strides, *steps, **of_spec(given.spec),
+        ADD=given.add is not None, BK=CHAINS,
+    )  # fmt: skip
+    return where[undecided]
 
 
 def _by_digits(given: Operands, where: Tensor, out: Tensor) -> None:

@@ -11,7 +11,7 @@ import triton.language as tl
 
 from .codec import patterns_of, values_of
 
-__all__ = ["certify_kernel", "product_kernel"]
+__all__ = ["certify_kernel", "enclose_kernel", "product_kernel"]
 
 # Constants that float32 holds exactly, because Triton may keep literals in it.
 UNIT = tl.constexpr(2.0**-53 * (1 + 2.0**-20))
@@ -34,8 +34,9 @@ def product_kernel(  # noqa: PLR0917
     i = (at // across % down * BM + tl.arange(0, BM)).to(tl.int64)[:, None]
     j = (at % across * BN + tl.arange(0, BN)).to(tl.int64)[None, :]
     k = tl.arange(0, BK)
-    a += z * a_batch + i * a_row + k[None, :] * a_inner
-    b += z * b_batch + k[:, None] * b_inner + j * b_col
+    ahead = tl.full((1, 1), BK, tl.int64)
+    a += z * a_batch + i * a_row + k.to(tl.int64)[None, :] * a_inner
+    b += z * b_batch + k.to(tl.int64)[:, None] * b_inner + j * b_col
     total = tl.zeros((BM, BN), tl.float64)
     size = tl.zeros((BM, BN), tl.float64)
     p = tl.load(a, (i < rows) & (k < inner)[None, :], 0)
@@ -45,8 +46,8 @@ def product_kernel(  # noqa: PLR0917
         # which ask where an operand was loaded, fail on 8 or 16 bits under a float64; so there has
         # to be a loop, also for inner = 1.
         x, y = values_of(p, N, RS, ES), values_of(q, N, RS, ES)
-        a += BK * a_inner
-        b += BK * b_inner
+        a += ahead * a_inner
+        b += ahead * b_inner
         p = tl.load(a, (i < rows) & (k < inner - start)[None, :], 0)
         q = tl.load(b, (k < inner - start)[:, None] & (j < cols), 0)
         total = tl.dot(x, y, total, out_dtype=tl.float64)
@@ -92,3 +93,44 @@ def certify_kernel(  # noqa: PLR0917
     low, high = patterns_of(middle - error, N, RS, ES), patterns_of(middle + error, N, RS, ES)
     tl.store(out + to, low.to(out.dtype.element_ty), inside)
     tl.store(undecided + to, low != high, inside)
+
+
+@triton.jit
+def enclose_kernel(  # noqa: PLR0917
+    a, b, add, where, out, undecided, rows, cols, inner, a_batch, a_row, a_inner, b_batch, b_inner,
+    b_col, z_add, i_add, j_add,
+    N: tl.constexpr, RS: tl.constexpr, ES: tl.constexpr, ADD: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    """As certify_kernel for the elements ``where``, one a program; row-major in batch, rows, cols.
+
+    BK chains of inner/BK additions each, then BK in some order: a product takes part in few
+    roundings, so that the bound is narrow.
+    """
+    t = tl.program_id(0).to(tl.int64)
+    at = tl.load(where + t)
+    z, i, j = at // cols // rows, at // cols % rows, at % cols
+    k = tl.arange(0, BK)
+    ahead = tl.full((1,), BK, tl.int64)
+    a += z * a_batch + i * a_row + k.to(tl.int64) * a_inner
+    b += z * b_batch + j * b_col + k.to(tl.int64) * b_inner
+    total = tl.zeros((BK,), tl.float64)
+    size = tl.zeros((BK,), tl.float64)
+    for start in range(0, inner, BK):
+        left = k < inner - start
+        x = values_of(tl.load(a, left, 0), N, RS, ES)
+        y = values_of(tl.load(b, left, 0), N, RS, ES)
+        total += x * y
+        size += tl.abs(x * y)
+        a += ahead * a_inner
+        b += ahead * b_inner
+    one = tl.zeros((1,), tl.float64)
+    middle = one + tl.sum(total, axis=0)
+    error = (one + (inner // BK + BK + 10)) * UNIT * tl.sum(size, axis=0)
+    if ADD:
+        term = tl.load(add + z * z_add + i * i_add + j * j_add)
+        middle += values_of(one.to(tl.int64) + term, N, RS, ES)
+        error += error * TINY + tl.abs(middle) * (TINY * 0.5)
+    low, high = patterns_of(middle - error, N, RS, ES), patterns_of(middle + error, N, RS, ES)
+    only = tl.arange(0, 1)
+    tl.store(out + at + only, low.to(out.dtype.element_ty))
+    tl.store(undecided + t + only, low != high)
