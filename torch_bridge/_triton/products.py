@@ -1,7 +1,8 @@
 """Products of matrices of patterns in float64, and the proof of their rounding.
 
-The bounds are those of docs/quire.md, "A product that proves itself", whose assumption holds here:
-``tl.dot`` of float64 sums the products in float64, rounded to nearest, fused or not, in some order.
+The bounds are those of docs/quire.md, "A product that proves itself". What it assumes of the BLAS
+holds for ``tl.dot`` of float64, which becomes ``mma.f64`` or ``fma.rn.f64``, and for cuBLAS, unless
+that is told to emulate float64.
 """
 
 from __future__ import annotations
