@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pickle
 import subprocess
@@ -111,6 +112,20 @@ def test_the_command(launcher: str) -> None:
     assert f"step {STEPS}: loss" in done.stderr
 
 
+def test_the_page_says_what_the_bench_found() -> None:
+    """The committed matrix has one hash for b-posits, and docs/reproducible.md its counts."""
+    data = json.loads((ROOT / "bench/results/reproducible.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/reproducible.md").read_text(encoding="utf-8")
+    for dtype in ("bposit16", "float32"):
+        own = [c for c in data["cells"] if c["dtype"] == dtype]
+        hashes = {c["sha256"] for c in own}
+        assert f"\n| {dtype} | {len(own)} | {len(hashes)} |\n" in page
+        assert len(hashes) == 1 or dtype == "float32"
+        assert {c["steps"] for c in own} == {200}
+        for key, every in (("world", 4), ("micro_batch", 3), ("threads", 2), ("order_seed", 2)):
+            assert len({c[key] for c in own}) == every
+
+
 # ---- what spoils it
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
@@ -146,14 +161,7 @@ def local_keys(patch: pytest.MonkeyPatch) -> None:
 
 def rounded_gradients(patch: pytest.MonkeyPatch) -> None:
     """Each micro-batch's gradient rounded, and these added."""
-    patch.setattr(gradients, "collect", lambda parameters: None)
-    patch.setattr(distributed, "all_reduce_gradients", lambda parameters: None)
-
-
-def float_products(patch: pytest.MonkeyPatch) -> None:
-    """Products summed in float64: their layers deposit nothing."""
-    config = example.tb.PositConfig.emulate_hardware("bposit16", "float64")
-    patch.setattr(example.tb, "convert_", lambda model, dtype: convert_(model, config))
+    no_deposits(patch)
     patch.setattr(distributed, "all_reduce_gradients", lambda parameters: None)
 
 
@@ -167,9 +175,7 @@ def local_means(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(example.tb.ops, "cross_entropy", loss)
 
 
-MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
-    local_keys, rounded_gradients, float_products, local_means,
-]  # fmt: skip
+MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [local_keys, rounded_gradients, local_means]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda f: f.__name__)
@@ -180,9 +186,21 @@ def test_mutants_are_seen(
     assert len(in_parts(tmp_path)) == 2
 
 
-def test_rounded_gradients_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_deposits(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(gradients, "collect", lambda parameters: None)
+
+
+def float_products(patch: pytest.MonkeyPatch) -> None:
+    config = example.tb.PositConfig.emulate_hardware("bposit16", "float64")
+    patch.setattr(example.tb, "convert_", lambda model, dtype: convert_(model, config))
+
+
+@pytest.mark.parametrize("mutant", [no_deposits, float_products], ids=lambda f: f.__name__)
+def test_sums_that_are_not_exact_are_refused(
+    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """By the all-reduce, which is why a single process calls it too."""
-    monkeypatch.setattr(gradients, "collect", lambda parameters: None)
+    mutant(monkeypatch)
     with pytest.raises(ValueError, match=r"a rank has a rounded \.grad"):
         in_parts(tmp_path)
 
