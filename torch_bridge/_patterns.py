@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 import posit
 from posit import PositSpec
@@ -12,7 +13,7 @@ from posit import PositSpec
 from ._tensor import PositTensor, from_bits
 from .ops._kernels import Patterns, bits_of, tensor_of
 
-__all__ = ["Patterns", "is_zero", "patterns_of", "tensor_like"]
+__all__ = ["Patterns", "is_zero", "patterns_of", "tensor_like", "write"]
 
 
 def patterns_of(x: Tensor, spec: PositSpec) -> Patterns:
@@ -28,6 +29,15 @@ def tensor_like(x: Tensor, bits: Patterns, spec: PositSpec) -> Tensor:
     if isinstance(x, PositTensor):
         return from_bits(torch.from_numpy(bits).to(x.device), spec)
     return tensor_of(bits, spec).to(x.device, x.dtype)
+
+
+def write(x: Tensor, bits: Patterns, spec: PositSpec) -> None:
+    """Give a tensor of float64 or a PositTensor these posits, in place and without derivatives."""
+    if isinstance(x, PositTensor):
+        x.copy_(tensor_like(x, bits, spec))
+    else:
+        posit.decode(bits, spec, out=x.detach().numpy())
+        increment_version(x)
 
 
 def is_zero(x: Tensor) -> bool:
