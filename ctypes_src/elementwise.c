@@ -8,7 +8,7 @@
 BP_INLINE int bp_wants_f64(const int op, bp_spec s) {
     if (op == BP_DIV || op == BP_SQRT) return bp_via_f64(s);
     if (s.n <= 16) return 0;
-    if (op == BP_ADD || op == BP_SUB) return bp_odd_rounds(s);
+    if (op == BP_ADD || op == BP_SUB) return bp_odd_rounds(s) && bp_sums_are_normal(s);
     return (op == BP_MUL || op == BP_FMA) && bp_via_f64(s);
 }
 

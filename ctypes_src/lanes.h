@@ -121,14 +121,12 @@ BP_INLINE void bp_repeat(void *to, const char *from, size_t count, const int siz
     for (size_t i = 0; i < count; i++) bp_store(to, i, size, one);
 }
 
-/* Elements first ... first+count-1 of a strided operand as contiguous memory. Blocks after the one
- * at 0 are not longer than that, and find a scalar still in their room. */
+/* Elements first ... first+count-1 of a strided operand as contiguous memory. */
 BP_INLINE const void *bp_gather(const void *p, ptrdiff_t stride, size_t first, size_t count,
                                 int size, bp_buffer *room) {
     const char *from = (const char *)p + (ptrdiff_t)first * stride;
     if (bp_direct(p, stride, size)) return from;
     if (stride == 0) {
-        if (first > 0) return room;
         switch (size) {
         case 1: bp_repeat(room, from, count, 1); break;
         case 2: bp_repeat(room, from, count, 2); break;

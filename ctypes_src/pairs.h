@@ -14,6 +14,10 @@
 
 BP_INLINE int bp_odd_rounds(bp_spec s) { return bp_f_max(s) <= 50 && bp_fits_f64(s); }
 
+/* Sums of such posits, and errors of sums, are multiples of 2^-1002: never subnormal, so that it
+ * does not matter whether the thread flushes those to zero. */
+BP_INLINE int bp_sums_are_normal(bp_spec s) { return bp_reach(s) + bp_f_max(s) <= 1002; }
+
 typedef struct {
     double high, low; /* high is the double nearest to high + low */
 } bp_pair;

@@ -11,7 +11,7 @@
 #include "pairs.h"
 
 /* Fewer than 2^20 terms below 2^1002 stay far below 2^1024. */
-BP_INLINE int bp_in_pairs(bp_spec s) { return bp_fits_f64(s) && bp_reach(s) <= 1002; }
+BP_INLINE int bp_in_pairs(bp_spec s) { return bp_fits_f64(s) && bp_sums_are_normal(s); }
 
 typedef struct {
     double sum[BP_BLOCK], error[BP_BLOCK];
