@@ -62,7 +62,9 @@ def draw(tasks: Mapping[str, Curves], titles: Mapping[str, str], title: str) -> 
             _plain(axes)
     panels[0, 0].set_ylabel("training loss, nats", color=_INK)
     panels[1, 0].set_ylabel(f"loss − {next(iter(next(iter(tasks.values()))))}'s", color=_INK)
-    panels[0, -1].legend(frameon=False, labelcolor=_INK, handlelength=3.2)
+    panels[0, -1].legend(
+        facecolor="white", edgecolor="none", framealpha=1, labelcolor=_INK, handlelength=3.2
+    )
     figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold", color=_INK)
     return figure
 

@@ -51,7 +51,7 @@ class Transformer(nn.Module):
     """
 
     def __init__(
-        self, characters: int, context: int, width: int = 64, heads: int = 2, depth: int = 2
+        self, characters: int, context: int, width: int = 64, heads: int = 1, depth: int = 2
     ) -> None:
         super().__init__()
         self.context = context

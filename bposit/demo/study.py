@@ -56,7 +56,7 @@ class Scale:
     length: int
 
 
-FULL = Scale(3, {name: t.plan for name, t in _TASKS.items()}, {"digits": 40, "text": 10}, 65)
+FULL = Scale(3, {name: t.plan for name, t in _TASKS.items()}, {"digits": 24, "text": 6}, 65)
 QUICK = Scale(
     2,
     {"digits": replace(Digits.plan, steps=24), "text": replace(Text.plan, steps=6, batch=6)},

@@ -56,7 +56,7 @@ class Text(Task):
     CONTEXT = 32
     name = "text"
     unit = "bits per character"
-    plan = Plan(300, 32, "AdamW", {"betas": (0.9, 0.95), "weight_decay": 0.01}, 0.02)
+    plan = Plan(300, 32, "AdamW", {"betas": (0.9, 0.95), "weight_decay": 0.01}, 0.01)
 
     @classmethod
     def load(cls) -> Text:
