@@ -155,6 +155,7 @@ def run(rank: int, world: int, store: str, options: argparse.Namespace) -> str:
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
     hashes: list[Any] = [None] * world
     dist.all_gather_object(hashes, train(rank, world, options))
+    dist.barrier()  # none leaves while another still talks to it
     dist.destroy_process_group()
     if len(set(hashes)) > 1:
         raise RuntimeError(f"the ranks ended with different weights: {hashes}")

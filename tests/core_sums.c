@@ -2,6 +2,8 @@
  * products. */
 #include "core_driver.h"
 
+#include <math.h>
+
 static int64_t bits_of(double x) {
     int64_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -202,6 +204,36 @@ void slices(void) {
     free(p), free(highest), free(lowest), free(part), free(elsewhere);
 }
 
+static double lowest_bit(double x) {
+    int exponent;
+    if (x == 0) return INFINITY;
+    frexp(x, &exponent);
+    double bit = ldexp(1, exponent - 53);
+    while (fmod(x, 2 * bit) == 0) bit *= 2;
+    return bit;
+}
+
+/* The largest powers of two that divide rows and columns without NaN, asked for together and not. */
+static void grids(size_t rows, size_t cols, const double *x) {
+    double *row = (double *)room(rows * 8), *col = (double *)room(cols * 8);
+    for (int which = 1; which <= 3; which++) {
+        bp_grids(rows, cols, x, which & 1 ? row : NULL, which & 2 ? col : NULL);
+        for (size_t line = 0; line < rows + cols; line++) {
+            const int is_row = line < rows;
+            if (!(which & (is_row ? 1 : 2))) continue;
+            double least = INFINITY, got = is_row ? row[line] : col[line - rows];
+            int finite = 1;
+            for (size_t k = 0; k < (is_row ? cols : rows); k++) {
+                double v = is_row ? x[line * cols + k] : x[k * cols + line - rows];
+                if (!isfinite(v)) finite = 0;
+                else least = fmin(least, lowest_bit(v));
+            }
+            if (finite) expect(got == least, "grid", line, (int64_t)got, (int64_t)least);
+        }
+    }
+    free(row), free(col);
+}
+
 /* Estimates and their bounds are given; whatever they decide, and all else, is the exact sum. */
 void products(void) {
     bp_spec s = spec();
@@ -213,6 +245,7 @@ void products(void) {
     size_t left = (size_t)next();
     int64_t *undecided = column(left), *right = column(all), *every = room(all * 8);
     for (size_t i = 0; i < all; i++) every[i] = (int64_t)i;
+    grids(rows, cols, estimate);
     for (int kind = DENSE; kind < SCALAR; kind++) {
         array x = filled(kind, rows * inner, size, a), y = filled(kind, inner * cols, size, b);
         array z = filled((kind + 1) % SCALAR, added ? all : 0, size, c);

@@ -103,10 +103,13 @@ def test_the_command(launcher: str) -> None:
     # and with torch's scalar kernels instead of the vector ones that this processor has
     kernels = {"ATEN_CPU_CAPABILITY": "default"} if launcher == "itself" else {}
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False,
-        env=os.environ | kernels | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    for _ in range(2):
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False,
+            env=os.environ | kernels | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        if "terminate called without an active exception" not in done.stderr:
+            break  # else torch's threads, about once in twenty, abort a process that is done
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"weights sha256: {hashes()['bposit16', 0]}"
     assert f"step {STEPS}: loss" in done.stderr
