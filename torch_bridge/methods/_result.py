@@ -27,7 +27,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Experiment", "Metric", "Result", "Settings", "Sweep", "Value", "interval", "read"]
+__all__ = [
+    "Better",
+    "Experiment",
+    "Metric",
+    "Result",
+    "Settings",
+    "Sweep",
+    "Value",
+    "interval",
+    "read",
+]
 
 Value = float | list[float]
 Settings = Mapping[str, Any]
