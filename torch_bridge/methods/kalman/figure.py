@@ -30,7 +30,7 @@ _CURVES: dict[str, dict[str, Any]] = {
 
 def draw(result: Result) -> Figure:
     """The figure of a run, quick or not."""
-    figure, axes = panels(3, width=12.5, height=3.9)
+    figure, axes = panels(3, width=13.5, height=4.2)
     _one_pass(axes[0], result)
     _forms(axes[1], result)
     _regime(axes[2], result)
@@ -86,5 +86,8 @@ def _regime(axes: Any, result: Result) -> None:
     axes.set_ylim(-0.02, 1.05)
     axes.set_xlabel("digits since every name changed", color=INK)
     axes.set_ylabel("named rightly, of the last 50", color=INK)
-    axes.legend(fontsize=8, frameon=False, labelcolor=INK, loc="lower right")
+    axes.legend(
+        fontsize=8, frameon=False, labelcolor=INK, loc="upper center",
+        bbox_to_anchor=(0.5, -0.17), ncols=3,
+    )  # fmt: skip
     title(axes, "A stream of digits that get new names")
