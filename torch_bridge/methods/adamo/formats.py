@@ -104,9 +104,9 @@ def sixteen_bits(run: Run) -> None:
         "seconds": Metric("of the trial, on the wall", "lower"),
     }
     about = (
-        f"{brief.samples} digits, {brief.count} tasks of new random labels, {brief.epochs} epochs; four layers"
-        f" of {WIDTH} units; AdamO at lr {LR}, λ {ISO}. Weights, activations and gradients are of"
-        " the format; moments and residues of b-posits are bposit32."
+        f"{brief.samples} digits, {brief.count} tasks of new random labels, {brief.epochs} epochs;"
+        f" four layers of {WIDTH} units; AdamO at lr {LR}, λ {ISO}. Weights, activations and"
+        " gradients are of the format; moments and residues of b-posits are bposit32."
     )
     experiment = Experiment("16 bits", "format", about, metrics, run.seeds)
     run.trials(experiment, {name: trial(name) for name in FORMATS})

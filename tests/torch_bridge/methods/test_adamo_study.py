@@ -1,0 +1,228 @@
+"""The experiments of the AdamO page: diagnostics, arms, and what is committed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from torch_bridge.methods._result import Result, read
+from torch_bridge.methods.adamo import (
+    condition,
+    control,
+    dormant_share,
+    effective_rank,
+    ntk_condition,
+    study,
+)
+from torch_bridge.methods.adamo.__main__ import METHOD
+from torch_bridge.methods.adamo.arms import ARMS, Arm, make
+from torch_bridge.methods.adamo.figure import draw
+from torch_bridge.methods.adamo.formats import FORMATS, Stored
+from torch_bridge.methods.adamo.lifetime import live
+from torch_bridge.methods.adamo.networks import CReLU, Perceptron
+from torch_bridge.methods.adamo.tasks import TASKS, tasks
+
+RESULT = Path(__file__).parents[3] / "bench" / "results" / "methods" / "adamo" / "result.json"
+
+
+@pytest.fixture(scope="module")
+def committed() -> Result:
+    return read(RESULT)
+
+
+def means(result: Result, experiment: str, metric: str) -> dict[str, float]:
+    found = result.experiments[experiment]
+    return {arm: found.mean(arm, metric) for arm in found.values}
+
+
+def test_what_is_committed(committed: Result, tmp_path: Path) -> None:
+    """Five seeds, sweeps on others and equal, the settings that ship, a figure to redraw."""
+    assert not committed.quick
+    assert all(len(e.seeds) == 5 for e in committed.experiments.values())
+    chosen = {arm: sweep.chosen for arm, sweep in committed.sweeps.items()}
+    assert chosen == json.loads(METHOD.sweeps.read_text())
+    for name in (*TASKS, "cart-pole"):
+        tried = {len(s.tried) for arm, s in committed.sweeps.items() if arm.startswith(name)}
+        assert len(tried) == 1, name
+    draw(committed).savefig(tmp_path / "x.png")
+
+
+def test_what_the_page_claims(committed: Result) -> None:
+    last = means(committed, "random labels", "last five")
+    assert last["AdamO"] > 0.98
+    assert last["AdamO"] > last["AdamW"] + 0.05
+    assert means(committed, "random labels", "dormant")["AdamO"] < 0.05
+    alive = means(committed, "revival", "alive")
+    assert alive["isometry alone"] > 0.9
+    assert alive["AdamW"] == alive["AdamW, weight decay 1"] == 0
+    lost = means(committed, "16 bits", "updates lost")
+    assert lost["bposit16 + quire, residue"] < 0.001 < 0.05 < lost["bposit16 + quire, nearest"]
+    off = means(committed, "deviation", "diagonal")
+    assert off.pop("bposit16 + quire, -1 inside") < 2e-3 < 0.5 < min(off.values())
+
+
+def test_a_life_of_random_labels() -> None:
+    """Adam alone loses the power to learn, in 14 tasks at this rate; with isometry it does not."""
+    plan = replace(TASKS["random labels"], count=15)
+    with_it = live("random labels", plan, "AdamO", {"lr": 3e-3, "strength": 0.1}, 1)
+    without = live("random labels", plan, "AdamW", {"lr": 3e-3}, 1)
+    assert np.mean(with_it.accuracy[-3:]) > 0.98
+    assert np.mean(without.accuracy[:3]) > 0.98
+    assert np.mean(without.accuracy[-3:]) < 0.5
+    assert with_it.dormant[-1] < 0.05 < without.dormant[-1]
+
+
+@pytest.mark.parametrize("kind", ARMS)
+def test_every_arm_learns_and_is_repeatable(kind: str) -> None:
+    plan = replace(TASKS["random labels"], count=2, epochs=2)
+    settings = ARMS[kind][-1]
+    a, b = (live("random labels", plan, kind, settings, 3) for _ in range(2))
+    assert a.accuracy == b.accuracy
+    assert len(ARMS[kind]) == 6
+    task = next(tasks("random labels", 3, 1))
+    one = make(kind, 64, 3, settings)
+    start = [p.detach().clone() for p in one.model.parameters()]
+    losses = [one.step(task.x, task.labels) for _ in range(8)]
+    assert losses[-1] < losses[0]
+    assert all(not torch.equal(p, q) for p, q in zip(one.model.parameters(), start, strict=True))
+
+
+def test_arms_do_what_they_are_called() -> None:
+    model = Perceptron(5, 8, 3, depth=2, seed=1)
+    start = [p.detach().clone() for p in model.parameters()]
+    pull = Arm(model, "L2 to the start", 0, lr=0.1, strength=2.0)
+    assert float(pull.penalty()) == 0
+    with torch.no_grad():
+        model.layers[0].weight += 0.5
+    assert float(pull.penalty()) == pytest.approx(2.0 * 0.25 * 40)
+    assert (
+        float(Arm(Perceptron(8, 8, 3), "coupled penalty", 0, lr=0.1, strength=1.0).penalty()) < 1e-9
+    )
+    shrink = Arm(model, "shrink and perturb", 0, lr=0.1, strength=0.25)
+    moved = model.layers[0].weight.detach().clone()
+    shrink.next_task()
+    added = model.layers[0].weight.detach() - 0.75 * moved
+    assert torch.allclose(
+        (4 * added) @ (4 * added).T, torch.eye(8)[:8], atol=1e-4
+    ) or torch.allclose((4 * added).T @ (4 * added), torch.eye(5), atol=1e-4)
+    assert not torch.allclose(4 * added, start[0])
+    with pytest.raises(ValueError, match="arm 'SGD': possible are AdamO"):
+        Arm(model, "SGD", 0, lr=0.1)
+
+
+def test_crelu() -> None:
+    x = torch.tensor([[1.0, -2.0]])
+    assert CReLU()(x).tolist() == [[1.0, 0.0, 0.0, 2.0]]
+    wide = Perceptron(4, 6, 2, concatenated=True)
+    assert [f.shape[1] for f in wide.features(torch.ones(1, 4))] == [6] * 4
+    assert wide.layers[1].weight.shape == (3, 6)
+
+
+def test_diagnostics() -> None:
+    assert condition(torch.diag(torch.tensor([4.0, 2.0, 1.0]))) == pytest.approx(4)
+    assert condition(torch.zeros(2, 2)) == float("inf")
+    assert effective_rank(torch.eye(5)) == pytest.approx(5)
+    assert effective_rank(torch.ones(7, 3)) == pytest.approx(1, abs=1e-4)
+    assert effective_rank(torch.diag(torch.tensor([1.0, 1.0, 0.0]))) == pytest.approx(2)
+    assert effective_rank(torch.zeros(3, 3)) == 0
+    zero = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+    assert dormant_share([zero, torch.ones(2, 2)]) == 0.25
+
+
+def test_the_kernel_of_a_linear_map() -> None:
+    """J of W·x has J·Jᵀ = X·Xᵀ ⊗ I."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 6)
+    values = torch.linalg.svdvals(x.double())
+    found = ntk_condition(nn.Linear(6, 3, bias=False), x)
+    assert found == pytest.approx(float((values[0] / values[-1]) ** 2), rel=1e-3)
+    assert ntk_condition(nn.Linear(6, 3, bias=False), torch.cat([x, x[:1]])) > 1e10
+
+
+def test_streams() -> None:
+    for name, size in (("random labels", 512), ("permuted digits", 1400), ("permuted MNIST", 4000)):
+        first, second = tasks(name, 0, 2)
+        again = next(tasks(name, 0, 1))
+        assert torch.equal(first.x, again.x)
+        assert len(first.x) == size
+        if name == "random labels":
+            assert torch.equal(first.x, second.x)
+            assert 0.05 < (first.labels == second.labels).double().mean() < 0.2
+        else:
+            assert torch.equal(first.labels, second.labels)
+            assert not torch.equal(first.x, second.x)
+            assert torch.equal(first.x.sort(dim=1)[0], second.x.sort(dim=1)[0])
+            assert not set(map(tuple, first.x[:50].tolist())) & set(
+                map(tuple, first.test_x.tolist())
+            )
+
+
+def test_control() -> None:
+    """A policy that is trained keeps the pole up longer; the physics alternate."""
+    drawn = control.physics(3, 4)
+    assert [p.swapped for p in drawn] == [False, True, False, True]
+    assert control.physics(3, 4) == drawn
+    settings = {"lr": 4e-3}
+    a = control.play("AdamW", settings, 0, 1, 14)
+    idle = control.play("AdamW", {"lr": 0.0}, 0, 1, 4)
+    assert a.returns[0] > 1.5 * idle.returns[0]
+    short = [control.play("AdamW", settings, 0, 2, 2) for _ in range(2)]
+    assert short[0] == short[1]
+
+
+def test_advantages_are_generalized() -> None:
+    """δ + γλ·(next), cut where an episode ends."""
+    rng = np.random.default_rng(0)
+    shape = (control.STEPS, control.ENVS)
+    rows: dict[str, Any] = {
+        "rewards": torch.ones(shape), "values": torch.from_numpy(rng.standard_normal(shape)),
+        "goes": torch.from_numpy((rng.random(shape) > 0.2).astype(float)),
+    }  # fmt: skip
+    after = torch.from_numpy(rng.standard_normal(control.ENVS))
+    found = control._advantages(rows, after)
+    v = torch.cat([rows["values"], after[None]])
+    for t in (0, 5, control.STEPS - 1):
+        right, weight = torch.zeros(control.ENVS, dtype=torch.float64), torch.ones(control.ENVS)
+        for k in range(t, control.STEPS):
+            delta = 1 + 0.99 * v[k + 1] * rows["goes"][k] - v[k]
+            right += weight * delta
+            weight = weight * 0.99 * 0.95 * rows["goes"][k]
+        assert torch.allclose(found[t].double(), right, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "bposit16, residue"])
+def test_formats(name: str) -> None:
+    plan = replace(TASKS["random labels"], count=1, epochs=1, samples=64)
+    arm = Stored(name, 0)
+    life = live("random labels", plan, "AdamO", {}, 0, arm=arm)
+    assert 0 <= arm.lost <= arm.moved
+    assert arm.moved > 1000
+    assert 0 <= life.accuracy[0] <= 1
+    kept = next(arm.model.parameters())
+    if name == "bfloat16":
+        assert kept.dtype == torch.bfloat16
+    elif name != "float32":
+        assert str(kept.spec) == ("<32,6,5>" if "32" in name else "<16,6,5>")
+
+
+def test_revival_kills_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The isometry alone brings them back: nothing else is in its arm, not even a gradient."""
+    trials: dict[str, Any] = {}
+
+    class Listener:
+        quick, seeds = True, (0,)
+
+        def trials(self, experiment: Any, arms: Any) -> None:
+            trials.update(arms)
+
+    listener: Any = Listener()
+    study.revival(listener)
+    assert trials["isometry alone"](0)["alive"] > 0.9
+    assert trials["AdamW"](0)["alive"] == 0
