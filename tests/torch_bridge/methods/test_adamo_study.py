@@ -63,20 +63,11 @@ def test_what_the_page_claims(committed: Result) -> None:
     assert alive["isometry alone"] > 0.9
     assert alive["AdamW"] == alive["AdamW, weight decay 1"] == 0
     lost = means(committed, "16 bits", "updates lost")
-    assert lost["bposit16 + quire, residue"] < 0.001 < 0.05 < lost["bposit16 + quire, nearest"]
+    assert lost["bposit16 + quire, residue"] < 0.001
+    assert lost["bposit16 + quire, nearest"] > 0.05
     off = means(committed, "deviation", "diagonal")
-    assert off.pop("bposit16 + quire, -1 inside") < 2e-3 < 0.5 < min(off.values())
-
-
-def test_a_life_of_random_labels() -> None:
-    """Adam alone loses the power to learn, in 14 tasks at this rate; with isometry it does not."""
-    plan = replace(TASKS["random labels"], count=15)
-    with_it = live("random labels", plan, "AdamO", {"lr": 3e-3, "strength": 0.1}, 1)
-    without = live("random labels", plan, "AdamW", {"lr": 3e-3}, 1)
-    assert np.mean(with_it.accuracy[-3:]) > 0.98
-    assert np.mean(without.accuracy[:3]) > 0.98
-    assert np.mean(without.accuracy[-3:]) < 0.5
-    assert with_it.dormant[-1] < 0.05 < without.dormant[-1]
+    assert off.pop("bposit16 + quire, -1 inside") < 2e-3
+    assert min(off.values()) > 0.5
 
 
 @pytest.mark.parametrize("kind", ARMS)
@@ -96,23 +87,18 @@ def test_every_arm_learns_and_is_repeatable(kind: str) -> None:
 
 def test_arms_do_what_they_are_called() -> None:
     model = Perceptron(5, 8, 3, depth=2, seed=1)
-    start = [p.detach().clone() for p in model.parameters()]
     pull = Arm(model, "L2 to the start", 0, lr=0.1, strength=2.0)
-    assert float(pull.penalty()) == 0
+    coupled = Arm(Perceptron(8, 8, 3), "coupled penalty", 0, lr=0.1, strength=1.0)
     with torch.no_grad():
+        assert float(pull.penalty()) == 0
+        assert float(coupled.penalty()) < 1e-9
         model.layers[0].weight += 0.5
-    assert float(pull.penalty()) == pytest.approx(2.0 * 0.25 * 40)
-    assert (
-        float(Arm(Perceptron(8, 8, 3), "coupled penalty", 0, lr=0.1, strength=1.0).penalty()) < 1e-9
-    )
-    shrink = Arm(model, "shrink and perturb", 0, lr=0.1, strength=0.25)
+        assert float(pull.penalty()) == pytest.approx(2.0 * 0.25 * 40)
     moved = model.layers[0].weight.detach().clone()
+    shrink = Arm(model, "shrink and perturb", 0, lr=0.1, strength=0.25)
     shrink.next_task()
-    added = model.layers[0].weight.detach() - 0.75 * moved
-    assert torch.allclose(
-        (4 * added) @ (4 * added).T, torch.eye(8)[:8], atol=1e-4
-    ) or torch.allclose((4 * added).T @ (4 * added), torch.eye(5), atol=1e-4)
-    assert not torch.allclose(4 * added, start[0])
+    fresh = 4 * (model.layers[0].weight.detach() - 0.75 * moved)
+    assert torch.allclose(fresh.T @ fresh, torch.eye(5), atol=1e-4)  # orthogonal, as at a start
     with pytest.raises(ValueError, match="arm 'SGD': possible are AdamO"):
         Arm(model, "SGD", 0, lr=0.1)
 
@@ -159,9 +145,8 @@ def test_streams() -> None:
             assert torch.equal(first.labels, second.labels)
             assert not torch.equal(first.x, second.x)
             assert torch.equal(first.x.sort(dim=1)[0], second.x.sort(dim=1)[0])
-            assert not set(map(tuple, first.x[:50].tolist())) & set(
-                map(tuple, first.test_x.tolist())
-            )
+            seen, asked = (set(map(tuple, x.tolist())) for x in (first.x[:50], first.test_x))
+            assert not seen & asked
 
 
 def test_control() -> None:
@@ -212,7 +197,7 @@ def test_formats(name: str) -> None:
         assert str(kept.spec) == ("<32,6,5>" if "32" in name else "<16,6,5>")
 
 
-def test_revival_kills_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_units_come_back() -> None:
     """The isometry alone brings them back: nothing else is in its arm, not even a gradient."""
     trials: dict[str, Any] = {}
 
