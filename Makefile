@@ -1,5 +1,6 @@
 # make demo   trains on real data in b-posits and draws the result
 # make test   runs the tests
+# make methods  runs the four training methods of docs/methods, quickly
 # Everything lives in .venv; each target installs what it needs, so any may come first.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 BUILD  := pyproject.toml setup.py constraints.txt $(wildcard ctypes_src/*.[ch] ctypes_src/*.py posit/_dtype/*.[ch])
 
-.PHONY: demo test slow lint sanitize bench clean
+.PHONY: demo test slow lint sanitize bench methods clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -30,6 +31,9 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench matmul --cores 2
 
+methods: $(VENV)/methods.stamp  ## some four minutes; the results of docs/methods take longer
+	$(BIN)/python -m torch_bridge.methods --quick
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1; }
@@ -46,4 +50,4 @@ $(VENV)/%.stamp: $(VENV)/core.stamp
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build demo-out bench-out *.egg-info posit/_core*.so posit/_core.c
+	rm -rf $(VENV) build demo-out bench-out methods-out *.egg-info posit/_core*.so posit/_core.c
