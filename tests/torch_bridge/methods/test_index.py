@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -101,3 +104,13 @@ def test_all_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ]  # fmt: skip
     shown = CliRunner().invoke(together.app, ["--table", str(RESULTS)])
     assert shown.output == format_table(RESULTS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_examples_in_docstrings(name: str) -> None:
+    package = importlib.import_module(f"torch_bridge.methods.{name}")
+    for info in [None, *pkgutil.iter_modules(package.__path__)]:
+        if info is None or info.name != "__main__":
+            path = package.__name__ if info is None else f"{package.__name__}.{info.name}"
+            flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            assert not doctest.testmod(importlib.import_module(path), optionflags=flags).failed

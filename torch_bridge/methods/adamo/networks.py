@@ -46,11 +46,15 @@ class Perceptron(nn.Module):
         super().__init__()
         units = width // 2 if concatenated else width
         sizes = [inputs] + [width] * depth
-        self.layers = [nn.Linear(size, units) for size in sizes[:-1]]
-        self.hidden = nn.ModuleList(self.layers)
+        self.hidden = nn.ModuleList(nn.Linear(size, units) for size in sizes[:-1])
         self.readout = nn.Linear(width, outputs)
         self.activation = CReLU() if concatenated else nn.ReLU()
         self.reset(seed)
+
+    @property
+    def layers(self) -> list[nn.Linear]:
+        """The hidden layers."""
+        return [layer for layer in self.hidden if isinstance(layer, nn.Linear)]
 
     @torch.no_grad()
     def reset(self, seed: int) -> None:
