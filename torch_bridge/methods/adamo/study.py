@@ -24,7 +24,7 @@ from .tasks import TASKS, tasks
 __all__ = ["SHORT", "reinforcement", "revival", "streams"]
 
 LAST = 5
-SHORT = {"random labels": (16, 25), "permuted digits": (10, 5), "permuted MNIST": (10, 1)}
+SHORT = {"random labels": (16, 25), "permuted digits": (8, 5), "permuted MNIST": (8, 1)}
 """Tasks and epochs of a life in a sweep; a quick run has 3 tasks of half the epochs."""
 
 
