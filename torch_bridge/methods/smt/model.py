@@ -245,7 +245,12 @@ class Gated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, T) to logits (B, T, V)."""
-        made: Tensor = self.readout(self.layer(self.embed(x))[0])
+        made: Tensor = self.readout(self.states(x))
+        return made
+
+    def states(self, x: Tensor) -> Tensor:
+        """The hidden states (B, T, 2d)."""
+        made: Tensor = self.layer(self.embed(x))[0]
         return made
 
 
