@@ -211,3 +211,22 @@ def test_dead_units_come_back() -> None:
     study.revival(listener)
     assert trials["isometry alone"](0)["alive"] > 0.9
     assert trials["AdamW"](0)["alive"] == 0
+
+
+def test_swapped_actions_push_the_other_way() -> None:
+    """The same policy and choices from the same states: what happens differs from step one on."""
+    gymnasium = pytest.importorskip("gymnasium")
+    states = []
+    for swapped in (False, True):
+        env = gymnasium.make_vec(
+            "CartPole-v1", num_envs=control.ENVS, vectorization_mode="vector_entry_point"
+        )
+        state, _ = env.reset(seed=5)
+        physics = control.physics(0, 1)[0]._replace(swapped=swapped)
+        model, drawn = Perceptron(4, 8, 3, depth=1), torch.Generator().manual_seed(0)
+        batch, *_ = control._collect(env, model, state, np.zeros(control.ENVS), physics, drawn)
+        states.append(batch["states"])
+    n = control.ENVS
+    assert torch.equal(states[0][:n], states[1][:n])
+    moved = states[0][n : 2 * n, 1] - states[1][n : 2 * n, 1]  # the cart's speed
+    assert (moved.abs() > 0.1).all()
