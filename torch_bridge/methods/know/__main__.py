@@ -242,7 +242,7 @@ def formats(run: Run, of: Of) -> None:
     about = "root-mean-square error of the predicted weights over that of the step, to float64"
     metrics = {what: Metric(f"{what}: {about}", "lower") for what in (*sums, *nets)}
     metrics["cross-entropy"] = Metric("of KNOWN ×8's weights on held-out data, nats", "lower")
-    metrics["bytes"] = Metric("stored for each weight and all stages", "lower")
+    metrics["bytes"] = Metric("stored for each weight and all stages")
     run.trials(
         Experiment(
             "formats", "format",

@@ -27,7 +27,7 @@ from .training import (
 
 __all__ = ["SECONDS", "bptt", "by_smt", "gated", "lengths", "on_data", "smt_core"]
 
-SECONDS = {8: 3.0, 16: 5.0, 32: 10.0, 64: 16.0}
+SECONDS = {8: 3.0, 16: 6.0, 32: 12.0, 64: 24.0}
 """Budget for each length of the needle task: seconds of processor time, alike for all arms."""
 
 CACHED, TESTED, ENOUGH = 512, 512, 0.995
@@ -44,14 +44,16 @@ def lengths(length: int) -> list[int]:
     return found
 
 
-def _stages(length: int, seconds: float, lr: float, seed: int) -> list[tuple[Task, Budget]]:
-    """Tasks with budgets in proportion to 1, 2, 3, …; what one leaves over goes to none."""
-    found = lengths(length)
-    whole = len(found) * (len(found) + 1) / 2
-    return [
-        (needle(n), Budget(seconds * (k + 1) / whole, lr, batch=32, seed=10 * seed + k))
-        for k, n in enumerate(found)
-    ]
+def _through(
+    length: int, seconds: float, lr: float, seed: int, train: Callable[[Task, Budget], Trained]
+) -> Trained:
+    """Train on the curriculum: each task may take k + 1 parts of what is left, of all to come."""
+    done, found = Trained(), lengths(length)
+    for k, n in enumerate(found):
+        share = (k + 1) / sum(range(k + 1, len(found) + 1))
+        left = max(share * (seconds - done.seconds), 0.01)
+        done += train(needle(n), Budget(left, lr, batch=32, seed=10 * seed + k))
+    return done
 
 
 def _solves(core: Core | Gated, task: Task) -> Callable[[], bool]:
@@ -63,10 +65,11 @@ def _solves(core: Core | Gated, task: Task) -> Callable[[], bool]:
 def smt_core(length: int, kind: CoreKind, lr: float, seed: int) -> tuple[Teacher, Core, Trained]:
     """A teacher and a core after SMT on the needle task, before DMT."""
     teacher, core = networks(needle(length), seed, kind)
-    done = Trained()
-    for task, budget in _stages(length, (1 - _DMT) * SECONDS[length], lr, seed):
-        done += train_smt(teacher, core, task, budget, solved=_solves(core, task))
-    return teacher, core, done
+
+    def train(task: Task, budget: Budget) -> Trained:
+        return train_smt(teacher, core, task, budget, solved=_solves(core, task))
+
+    return teacher, core, _through(length, (1 - _DMT) * SECONDS[length], lr, seed, train)
 
 
 def by_smt(length: int, *, kind: CoreKind, seed: int, lr: float) -> Found:
@@ -105,9 +108,10 @@ def gated(length: int, *, kind: str, seed: int, lr: float) -> Found:
 def _through_time(
     net: Core | Gated, length: int, seed: int, lr: float, window: int | None = None
 ) -> Found:
-    done = Trained()
-    for task, budget in _stages(length, SECONDS[length], lr, seed):
-        done += train_bptt(net, task, budget, window=window, solved=_solves(net, task))
+    def train(task: Task, budget: Budget) -> Trained:
+        return train_bptt(net, task, budget, window=window, solved=_solves(net, task))
+
+    done = _through(length, SECONDS[length], lr, seed, train)
     x, y = needle(length).test(TESTED, torch.Generator().manual_seed(seed))
     others = dict.fromkeys(("teacher", "before DMT", "drift before DMT", "drift"), nan)
     return {"accuracy": read(net, x, y)[0], **others, "seconds": done.seconds}

@@ -56,7 +56,7 @@ def labels(run: Run, length: int, lr: float, trained: Trained) -> None:
                 "accuracy": ACCURACY,
                 "drift": DRIFT,
                 "label error": Metric("mean square of what storage changed in a label", "lower"),
-                "bytes": Metric("a number", "lower"),
+                "bytes": Metric("a number"),
             },
             run.seeds,
         ),
