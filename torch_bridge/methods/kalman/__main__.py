@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._harness import Method, Run, command
-from . import formats, study, transformer
+from . import change, formats, study, transformer
 from .figure import draw
 
 __all__ = ["METHOD", "app"]
@@ -12,8 +12,8 @@ __all__ = ["METHOD", "app"]
 def run(run: Run) -> None:
     """All experiments."""
     for experiment in (
-        study.identity, formats.any_order, study.nile, study.one_pass, study.online,
-        study.regime, study.relabelled, study.latent, formats.sixteen_bits, transformer.corrected,
+        study.identity, formats.any_order, study.nile, study.one_pass, change.online,
+        change.regime, change.relabelled, study.latent, formats.sixteen_bits, transformer.corrected,
     ):  # fmt: skip
         experiment(run)
 
