@@ -36,13 +36,13 @@ ARITHMETICS: dict[str, Callable[[Core], object]] = {
 
 @torch.no_grad()
 def rounding_drift(core: Core, x: Tensor, arm: str) -> Tensor:
-    """Mean square, at each time (T,), between the memories of an arithmetic and float64's.
+    """Mean square between the memories of an arithmetic and float64's: (B, T).
 
     Both start from the same weights, those of ``core``; each feeds its own memories back.
     """
     placed, truth = copy.deepcopy(core), copy.deepcopy(core).double()
     ARITHMETICS[arm](placed)
-    return (rollout(placed, x).double() - rollout(truth, x)).square().mean((0, 2, 3))
+    return (rollout(placed, x).double() - rollout(truth, x)).square().mean((2, 3))
 
 
 def exact_gradients(

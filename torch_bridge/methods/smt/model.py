@@ -83,14 +83,14 @@ class Block(nn.Module):
 
 @lru_cache(maxsize=256)
 def _angles(first: int, count: int, size: int) -> tuple[Tensor, Tensor]:
-    rates = _BASE ** -(torch.arange(0, size, 2) / size)
+    rates = _BASE ** -(torch.arange(0, size, 2, dtype=torch.float64) / size)
     angles = torch.arange(first, first + count)[:, None] * rates
     return angles.cos(), angles.sin()
 
 
 def _turned(x: Tensor, first: int) -> Tensor:
     """Pairs of x (B, heads, L, size) rotated by angles in proportion to first, first + 1, …."""
-    cos, sin = _angles(first, x.shape[2], x.shape[3])
+    cos, sin = (t.to(x.dtype) for t in _angles(first, x.shape[2], x.shape[3]))
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
 
