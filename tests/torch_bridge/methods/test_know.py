@@ -223,3 +223,20 @@ def test_transfer_learns_and_leaves_the_model_alone(new_head):
     before = know.state_of(model)
     assert evaluate.transfer(model, few, 1e-2, 0, new_head) > 0.5
     assert all(torch.equal(w, before[n]) for n, w in know.state_of(model).items())
+
+
+def test_scaled_histories_lie_within_a_half_and_come_back():
+    class Probe(torch.nn.Module):
+        length = 5
+
+        def forward(self, w, d):
+            self.seen = w
+            return torch.full((len(w),), 0.25)
+
+    probe, states = Probe(), some_stages()
+    made = know.Nowcaster({"fc": probe}, scaled=True)(states, {"p0": "fc"})["p0"]
+    history = torch.stack([s["p0"].reshape(-1) for s in states], dim=1)
+    span = history.amax(1) - history.amin(1)
+    assert_allclose(probe.seen.amax(1) - probe.seen.amin(1), torch.full((21,), 0.5), 1e-3)
+    assert not probe.seen[:, 0].any()
+    assert_allclose(made.reshape(-1), history[:, -1] + 0.25 * 2 * span, atol=1e-4)

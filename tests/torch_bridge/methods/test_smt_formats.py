@@ -82,6 +82,22 @@ def test_one_step_gradients_have_the_same_bits_however_divided(trained, x):
     assert len(floats) > 3
 
 
+def test_terms_that_cancel_leave_the_others_whole(trained, x):
+    teacher, core = trained
+    memory, symbols, labels = steps(teacher, x[:4])
+    memory[1], symbols[1] = memory[0], symbols[0]
+    labels[0], labels[1] = 2.0**80, -(2.0**80)  # float64 sums would lose all else between the two
+    given = memory, symbols, labels
+    apart = torch.cat((torch.tensor([0]), torch.arange(2, 28), torch.tensor([1])))
+    prints = {
+        smt.fingerprint(smt.exact_gradients(core, *given, parts))
+        for parts in ([torch.arange(28)], list(apart.split(1)), [apart.flip(0)])
+    }
+    assert len(prints) == 1
+    others = smt.exact_gradients(core, *given, list(apart.split(1)))
+    assert max(float(g.abs().max()) for g in others) > 0
+
+
 def test_exact_gradients_are_the_gradients(trained, x):
     teacher, core = trained
     given = steps(teacher, x)
