@@ -61,7 +61,11 @@ def _times(ax: Any, result: Result) -> None:
         colour, marker, _ = _ARMS[arm]
         ax.plot(x, y, color=colour, marker=marker, markersize=4, label=arm)
     ax.set_xscale("log", base=2)
-    ax.set_yscale("log")
+    ax.set_yscale("log", base=2)
+    ax.set_xticks(x, [f"{n:g}" for n in x])
+    low, high = np.log2(ax.get_ylim())
+    ticks = 2.0 ** np.arange(np.ceil(low), np.floor(high) + 1)
+    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ax.set_xlabel("T", fontsize=9, color=FAINT)
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
     title(ax, "One training step of 16 sequences, milliseconds")
