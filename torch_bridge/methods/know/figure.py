@@ -32,7 +32,9 @@ def drawn(result: Result) -> Figure:
     for ax, network in zip(axes, networks, strict=False):
         _gains(ax, result.experiments[f"{network}: comparison"])
         title(ax, f"{_NAMES[network]}: transfer, points over θ₀")
-    axes[0].legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low - 0.35 * (high - low), high)  # room for the legend
+    axes[0].legend(frameon=False, fontsize=8, labelcolor=INK, loc="lower left")
     _formats(axes[-1], result.experiments["formats"])
     title(axes[-1], "Error of the predicted step")
     seeds = len(result.experiments["formats"].seeds)
@@ -69,7 +71,12 @@ def _formats(ax: Any, e: Experiment) -> None:
     for arm in [a for a in e.values if a != "float64"]:
         style = dict(STYLES.get(arm, {"color": "#009E73", "linewidth": 2.0}))
         ax.plot(
-            shown, [e.mean(arm, m) for m in shown], marker="o", markersize=4, label=arm, **style
+            shown,
+            [e.mean(arm, m) or np.nan for m in shown],
+            marker="o",
+            markersize=4,
+            label=arm,
+            **style,
         )
     ax.set_yscale("log")
     ax.tick_params(axis="x", labelrotation=20)
