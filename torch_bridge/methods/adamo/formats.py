@@ -79,7 +79,7 @@ class Stored(Arm):
 
 def sixteen_bits(run: Run) -> None:
     """A shorter life in every format."""
-    brief = replace(TASKS["random labels"], count=1 if run.quick else 6, epochs=16, samples=192)
+    brief = replace(TASKS["random labels"], count=1 if run.quick else 8, epochs=24, samples=192)
 
     def trial(name: str) -> Trial:
         def measure(seed: int) -> dict[str, Any]:
