@@ -47,6 +47,7 @@ def _stream(axes: Any, result: Result, name: str) -> None:
     for arm, style in _CURVES.items():
         curve = experiment.curves(arm, "curve").mean(axis=0)
         axes.plot(np.arange(1, len(curve) + 1), curve, label=arm, **style)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("task", color=INK)
     axes.set_ylabel("accuracy at the end of the task", color=INK)
     title(axes, name[0].upper() + name[1:])
