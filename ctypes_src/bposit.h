@@ -165,4 +165,23 @@ typedef struct {
 void bp_decide(bp_spec s, bp_product p, bp_factors f, const int64_t *undecided, size_t count,
                void *out);
 
+/* ---- bilinear.c: out[r,k] = sum over the terms t of k of a[r,i]*b[r,j], in floating point.
+ *
+ * Rows are contiguous, those of a and b `ra` and `rb` elements apart (0: one row for all), those of
+ * out `outputs`. Terms start[k] ... start[k+1]-1 belong to output k; term[2t] is i, term[2t+1] is
+ * j, or j + right for -a[r,i]*b[r,j]. Each product and each addition is rounded, in the order of
+ * the table: the bits do not depend on the machine or on the split of a batch.
+ */
+#define BP_MAX_BLADES 64 /* coefficients of an operand or of the result */
+
+typedef struct {
+    int32_t left, right, outputs; /* coefficients of a, of b, of out: 0 ... BP_MAX_BLADES */
+    const int32_t *start;
+    const uint8_t *term;
+} bp_form;
+void bp_bilinear_f32(bp_form f, size_t rows, const float *a, size_t ra, const float *b, size_t rb,
+                     float *out);
+void bp_bilinear_f64(bp_form f, size_t rows, const double *a, size_t ra, const double *b, size_t rb,
+                     double *out);
+
 #endif

@@ -168,6 +168,7 @@ int main(int argc, char **argv) {
         else if (kind == WINDOW) windows();
         else if (kind == SLICE) slices();
         else if (kind == PRODUCT) products();
+        else if (kind == FORM) forms();
         else elementwise((int)kind);
     }
     fclose(file);

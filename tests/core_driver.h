@@ -25,6 +25,7 @@ enum {
     WINDOW,
     SLICE,
     PRODUCT,
+    FORM,
     END
 };
 
@@ -140,5 +141,6 @@ void intervals(void);
 void windows(void);
 void slices(void);
 void products(void);
+void forms(void);
 
 #endif

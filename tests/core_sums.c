@@ -1,4 +1,4 @@
-/* The driver's records of sums: intervals, windows of digits, slices, certified products. */
+/* The driver's records of sums: intervals, windows of digits, slices, certified products, forms. */
 #include "core_driver.h"
 
 static int64_t bits_of(double x) {
@@ -186,4 +186,33 @@ void products(void) {
     }
     free(a), free(b), free(c), free(estimate), free(row), free(col), free(magnitude);
     free(undecided), free(right), free(every);
+}
+
+/* ---- bilinear forms ----------------------------------------------------------------------- */
+
+/* Coefficients are small integers, so that both types give the exact sums. */
+void forms(void) {
+    size_t left = (size_t)next(), right = (size_t)next(), outputs = (size_t)next();
+    size_t rows = (size_t)next(), ra = (size_t)next(), rb = (size_t)next();
+    size_t size_a = (size_t)next(), size_b = (size_t)next();
+    int64_t *first = column(outputs + 1);
+    size_t terms = 2 * (size_t)first[outputs];
+    int64_t *pairs = column(terms);
+    array start = filled(DENSE, outputs + 1, 4, first), term = filled(DENSE, terms, 1, pairs);
+    int64_t *a = column(size_a), *b = column(size_b), *want = column(rows * outputs);
+    bp_form f = {(int32_t)left, (int32_t)right, (int32_t)outputs, (const int32_t *)start.first,
+                 (const uint8_t *)term.first};
+    float *a32 = room(size_a * 4), *b32 = room(size_b * 4), *out32 = room(rows * outputs * 4);
+    double *a64 = room(size_a * 8), *b64 = room(size_b * 8), *out64 = room(rows * outputs * 8);
+    for (size_t i = 0; i < size_a; i++) a32[i] = (float)a[i], a64[i] = (double)a[i];
+    for (size_t i = 0; i < size_b; i++) b32[i] = (float)b[i], b64[i] = (double)b[i];
+    bp_bilinear_f32(f, rows, a32, ra, b32, rb, out32);
+    bp_bilinear_f64(f, rows, a64, ra, b64, rb, out64);
+    for (size_t i = 0; i < rows * outputs; i++) {
+        expect(out32[i] == (float)want[i], "form, float", i, (int64_t)out32[i], want[i]);
+        expect(out64[i] == (double)want[i], "form, double", i, (int64_t)out64[i], want[i]);
+    }
+    free(a32), free(b32), free(out32), free(a64), free(b64), free(out64);
+    free(a), free(b), free(want), free(first), free(pairs);
+    free(start.block), free(term.block);
 }

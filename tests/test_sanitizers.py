@@ -27,7 +27,7 @@ from quire import Layout, Quire
 
 from . import hard
 from .backends import ARITY
-from .core_sums import intervals, products, slices, windows
+from .core_sums import forms, intervals, products, slices, windows
 from .formats import corners, mixed
 from .quire.cases import KINDS
 
@@ -43,7 +43,7 @@ SPECS = [
 ]  # fmt: skip
 APPLY, F32, F64, I64, U64, STOCHASTIC, TO_F32, TO_F64, CONVERT, PARTS, QUIRE, *_ = range(16)
 SUMS = {11: intervals, 12: windows, 13: slices, 14: products}
-END = 15
+FORM, END = 15, 16
 OPS = ["add", "sub", "mul", "div", "sqrt", "neg", "abs", "fma"]  # as bp_op numbers them
 
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
@@ -189,6 +189,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for kind, records in SUMS.items():
             for record in records(spec):
                 made.write(kind, *record)
+    for record in forms():
+        made.write(FORM, *record)
     made.save(path)
     return path
 
