@@ -71,14 +71,16 @@ class Gates:
     probes: Tensor
     log_probabilities: Callable[[Any], Tensor]
 
-    def load(self, folder: Path) -> Version:
+    def load(self, folder: Path, place: Callable[[Certificate], None] = lambda _: None) -> Version:
         """The version in a folder, if signature, certificate and answers are sound.
 
+        ``place`` raises where the certificate is not one for the place that the version is to take.
         Raises ValueError and whatever the model raises.
         """
         certificate, digest = read_certificate(folder, self.trusted)
         if certificate.model != self.name:
             raise CertificateError(f"it is of model {certificate.model!r}, not {self.name!r}")
+        place(certificate)
         stage("verified")
         model = self.make().eval().requires_grad_(False)
         load_safetensors(folder / WEIGHTS, model)

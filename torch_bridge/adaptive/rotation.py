@@ -2,11 +2,11 @@
 
 [A] A new version enters the active path without interruption, and passes its certificate check
 first. [ours] How: two slots, the version that serves and the one before it, change in one step;
-gates that a version passes, in this order: signature, certificate, place (same model, tensors and
-format, a serial above all that served), answers to probes (finite, and a divergence from those of
-the version that serves within a threshold); and a signed record, which is what decides: a version
-serves once it is recorded, so a process killed at any moment finds out from its records what to
-serve.
+gates that a version passes, in this order: signature, place (same model, tensors and format, a
+serial above all that served), certificate, answers to probes (finite, and a divergence from those
+of the version that serves within a threshold); and a signed record, which is what decides: a
+version serves once it is recorded, so a process killed at any moment finds out from its records
+what to serve.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor, nn
 
 from ._gates import Gates, Version, kl_divergence, log_softmax, stage
+from .certificate import Certificate
 from .versions import Name, Store
 
 if TYPE_CHECKING:
@@ -218,25 +219,27 @@ class ModelSlot:
         """The version, in memory and with a name in the store, if it passes."""
         taken = self._store.take(folder)
         stage("taken")
-        version = self._gates.load(taken)
+        version = self._gates.load(taken, self._check_place)
         stage("loaded")
-        serial, highest = version.certificate.serial, self._highest_serial()
-        if serial <= highest:
-            raise ValueError(f"serial {serial} is not above {highest}, which has served")
         kl = None
         if self.active is not None:
-            version.certificate.fits(self.active.certificate)
             kl = self._divergence(version.probed, self.active.probed)
             if not kl <= self._threshold:
                 raise ValueError(f"its answers to the probes diverge by {kl:.6g}, more than the"
                                  f" threshold {self._threshold:.6g}")  # fmt: skip
         stage("compared")
-        name = self._store.name(serial, version.digest)
+        name = self._store.name(version.certificate.serial, version.digest)
         stage("named")
         return replace(version, name=name), kl
 
-    def _highest_serial(self) -> int:
-        return max((e.body["serial"] for e in self._served()), default=-1)
+    def _check_place(self, certificate: Certificate) -> None:
+        highest = max((e.body["serial"] for e in self._served()), default=-1)
+        if certificate.serial <= highest:
+            raise ValueError(
+                f"serial {certificate.serial} is not above {highest}, which has served"
+            )
+        if self.active is not None:
+            certificate.fits(self.active.certificate)
 
     # ---- restarts
     def _served(self) -> list[Entry]:

@@ -200,14 +200,14 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda f: (f / WEIGHTS).write_bytes(pickle.dumps(Bomb())) and None, "cannot load",
     ),
     "torch's weights": (lambda f: torch.save({"a": Bomb()}, f / WEIGHTS), "cannot load"),
-    "another format": (replaced(b'"16,6,5"', b'"32,6,5"'), "the certificate does not hold"),
+    "another format": (replaced(b'"16,6,5"', b'"32,6,5"'), "is not for this place"),
     "too many products": (
         replaced(b'"products": 31', b'"products": 2147483648'), "with 31 carry-guard bits",
     ),
     "too few products": (replaced(b'"products": 31', b'"products": 30'), "may take 31"),
     "a false algebra": (
         replaced(b'"algebra": null,\n   "blades": []', b'"algebra": [3,0,0],"blades": [0,1,2,3,5]'),
-        "first: Form|is not for this place|second: 5 blade masks for 4",
+        "is not for this place: first: Form",
     ),
     "another model": (replaced(b'"two layers"', b'"three"'), "it is of model 'three'"),
     "seen before": (old_version, "serial 0 is not above 1, which has served"),
@@ -262,6 +262,24 @@ def make_slot(tmp_path: Path, records: Recorder, **changes: Any) -> ModelSlot:
     given = {"name": MODEL, "trusted": KEY.public_key(), "records": records, "probes": PROBES,
              "threshold": FAR}  # fmt: skip
     return ModelSlot(tmp_path / "store", changes.pop("make", TwoLayers), **{**given, **changes})
+
+
+def test_the_certificate_of_the_first_version_is_checked_too(
+    tmp_path: Path, records: Recorder
+) -> None:
+    slot = slot_of(records, tmp_path)
+    for number, (case, complaint) in enumerate((
+        ("another format", "the certificate does not hold: first: Form"),
+        ("a false algebra", "second: 5 blade masks for 4 coefficients"),
+        ("another's weights", "the weights are not the certified ones"),
+    )):  # fmt: skip
+        (tmp_path / str(number)).mkdir()
+        version(tmp_path / str(number), 0)
+        folder = version(tmp_path / str(number), 2)
+        BAD[case][0](folder)
+        with pytest.raises(Refused, match=complaint):
+            slot.rotate(folder)
+    assert slot.active is None
 
 
 # ---- probes
