@@ -207,7 +207,7 @@ def main() -> None:
     trains, serves = commands.choices["train"], commands.choices["serve"]
     trains.add_argument("--versions", type=int, default=3, help="how many (3)")
     serves.add_argument("--port", type=int, default=8000)
-    serves.add_argument("--threshold", type=float, default=0.5, help="on KL, nats (0.5)")
+    serves.add_argument("--threshold", type=float, default=1.0, help="on KL, nats (1)")
     given = parser.parse_args()
     if given.command == "train":
         train(given.site, given.versions)

@@ -233,6 +233,15 @@ def test_a_lost_file_is_not_begun_anew_where_a_head_remembers_it(tmp_path: Path)
         Recorder(tmp_path / "log", KEY, tmp_path / "log.head")
 
 
+def test_what_a_head_counts_is_never_taken_for_a_crash(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    os.truncate(file, file.stat().st_size - 1)
+    before = file.read_bytes()
+    with pytest.raises(Tampered, match="record 4: truncated: the head counts 4 records"):
+        Recorder(file, KEY, tmp_path / "log.head")
+    assert file.read_bytes() == before
+
+
 def test_the_wrong_key_is_noticed_before_anything_is_written(tmp_path: Path) -> None:
     file = written(tmp_path)
     before = file.read_bytes()

@@ -108,6 +108,8 @@ class Store:
 
         def fill(made: Path) -> None:
             for name in (CERTIFICATE, SIGNATURE, WEIGHTS):
+                if (folder / name).exists() and not (folder / name).is_file():
+                    raise ValueError(f"{name} is no regular file")  # a device may never end
                 shutil.copyfile(folder / name, made / name)
 
         self.drop()

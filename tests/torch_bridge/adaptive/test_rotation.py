@@ -162,6 +162,11 @@ def other_certificate(folder: Path) -> None:
     shutil.copyfile(folder.parent / "version 0" / CERTIFICATE, folder / CERTIFICATE)
 
 
+def endless(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+    (folder / WEIGHTS).symlink_to("/dev/zero")
+
+
 def old_version(folder: Path) -> None:
     shutil.rmtree(folder)
     shutil.copytree(folder.parent / "version 0", folder)
@@ -209,6 +214,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
         replaced(b'"algebra": null,\n   "blades": []', b'"algebra": [3,0,0],"blades": [0,1,2,3,5]'),
         "is not for this place: first: Form",
     ),
+    "a device": (endless, "weights.safetensors is no regular file"),
     "another model": (replaced(b'"two layers"', b'"three"'), "it is of model 'three'"),
     "seen before": (old_version, "serial 0 is not above 1, which has served"),
     "the same serial": (replaced(b'"serial": 2', b'"serial": 1'), "serial 1 is not above 1"),

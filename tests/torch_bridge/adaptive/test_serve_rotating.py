@@ -185,7 +185,7 @@ def test_training_publishes_versions_that_serve(
     shares = [float(line.split()[2][:-1]) for line in capsys.readouterr().out.splitlines()]
     assert shares[-1] > 50  # % right; chance has 10
     with Recorder(site / "records", example.read_key(site, "writer")) as records:
-        slot = example.open_slot(site, records, 0.5)
+        slot = example.open_slot(site, records, 1.0)
         slot.rotate(site / "incoming" / "2")
 
 
