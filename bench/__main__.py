@@ -27,6 +27,7 @@ class Suite(StrEnum):
     matmul = "matmul"
     dtype = "dtype"
     functions = "functions"
+    clifford = "clifford"
 
 
 def run(  # noqa: PLR0917
