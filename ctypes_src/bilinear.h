@@ -6,24 +6,39 @@
  */
 
 typedef BP_REAL BP_TYPED(bp_line) __attribute__((vector_size(64), may_alias));
+typedef BP_REAL BP_TYPED(bp_part) __attribute__((vector_size(16), aligned(4), may_alias));
 enum { BP_TYPED(BP_WIDTH) = BP_LINES * 64 / sizeof(BP_REAL) };
 
 typedef struct {
     BP_REAL x[BP_TYPED(BP_WIDTH)];
 } __attribute__((aligned(64))) BP_TYPED(bp_row);
 
-/* to[c*st + r] = from[r*sf + c]; constant 4 x 4 blocks become moves of whole vectors */
+/* to[c*st + r] = from[r*sf + c] for a square block: a perfect shuffle of its rows in each round */
+BP_INLINE void BP_TYPED(bp_block)(BP_REAL *to, size_t st, const BP_REAL *from, size_t sf) {
+    typedef BP_TYPED(bp_part) part;
+    enum { N = sizeof(part) / sizeof(BP_REAL) };
+    part row[N], next[N];
+    for (size_t i = 0; i < N; i++) row[i] = *(const part *)(from + i * sf);
+    for (size_t round = 1; round < N; round *= 2) {
+        for (size_t i = 0; i < N / 2; i++) {
+            const part a = row[i], b = row[i + N / 2];
+            next[2 * i] = (part)BP_LOW(a, b), next[2 * i + 1] = (part)BP_HIGH(a, b);
+        }
+        for (size_t i = 0; i < N; i++) row[i] = next[i];
+    }
+    for (size_t i = 0; i < N; i++) *(part *)(to + i * st) = row[i];
+}
+
 BP_INLINE void BP_TYPED(bp_transpose)(BP_REAL *to, size_t st, const BP_REAL *from, size_t sf,
                                       size_t rows, size_t cols) {
+    enum { N = sizeof(BP_TYPED(bp_part)) / sizeof(BP_REAL) };
     size_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
+    for (; r + N <= rows; r += N) {
         size_t c = 0;
-        for (; c + 4 <= cols; c += 4)
-            for (size_t j = 0; j < 4; j++)
-                for (size_t i = 0; i < 4; i++)
-                    to[(c + j) * st + r + i] = from[(r + i) * sf + c + j];
+        for (; c + N <= cols; c += N)
+            BP_TYPED(bp_block)(to + c * st + r, st, from + r * sf + c, sf);
         for (; c < cols; c++)
-            for (size_t i = r; i < r + 4; i++) to[c * st + i] = from[i * sf + c];
+            for (size_t i = r; i < r + N; i++) to[c * st + i] = from[i * sf + c];
     }
     for (; r < rows; r++)
         for (size_t c = 0; c < cols; c++) to[c * st + r] = from[r * sf + c];

@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from posit._arrays import ffi, lib, pointer
+from posit._arrays import ffi, lib
 
 from ._blades import BILINEAR, Signature, Support, index_of, masks, set_of
 
 __all__ = ["Form", "Table", "form_of", "name_form", "support_of"]
 
 Integers = npt.NDArray[np.int64]
-
-_LEAST = 1 << 17  # multiply-adds: what is worth a thread
 
 
 @dataclass(frozen=True)
@@ -74,31 +72,23 @@ class Table:
         made = ffi.new("bp_form *", (left, right, outputs, *held))
         return made[0], (made, held)
 
-    def work(self, rows: int) -> bool:
-        """Whether that many rows are worth a thread."""
-        return rows * max(1, len(self.terms)) >= _LEAST
-
     def multiply(
-        self,
-        x: npt.NDArray[Any],
-        y: npt.NDArray[Any],
-        out: npt.NDArray[Any],
+        self, size: int, rows: int, left: tuple[int, int], right: tuple[int, int], out: int
     ) -> None:
-        """out[r] = the form of rows x[r] and y[r]; all float32 or all float64.
+        """out[r] = the form of left[r] and right[r] for ``rows`` rows, contiguous each.
 
-        Each row is contiguous; x and y may have stride 0 from row to row.
+        Floats have ``size`` bytes. Operands are given by the address of the first row and how many
+        floats rows lie apart: 0 is one row for all.
         """
-        call, kind = _CALLS[out.dtype.itemsize]
-        size = out.dtype.itemsize
-        call(
-            self._core[0], len(out),
-            ffi.cast(kind, pointer(x)), x.strides[0] // size,
-            ffi.cast(kind, pointer(y)), y.strides[0] // size,
-            ffi.cast(kind, pointer(out)),
-        )  # fmt: skip
+        call, kind = _CALLS[size]
+        a, b = ffi.cast(kind, left[0]), ffi.cast(kind, right[0])
+        call(self._core[0], rows, a, left[1], b, right[1], ffi.cast(kind, out))
 
 
-_CALLS = {4: (lib.bp_bilinear_f32, "float *"), 8: (lib.bp_bilinear_f64, "double *")}
+_CALLS = {
+    4: (lib.bp_bilinear_f32, ffi.typeof("float *")),
+    8: (lib.bp_bilinear_f64, ffi.typeof("double *")),
+}
 
 
 class Form:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 import posit
 import quire
@@ -30,6 +31,7 @@ from ._form import Table, form_of
 __all__ = ["multiply"]
 
 _ROOM = 1 << 22  # patterns gathered at once
+_LEAST = 1 << 17  # multiply-adds: what is worth a thread
 
 
 def _batch(x: Tensor, y: Tensor) -> torch.Size:
@@ -43,29 +45,31 @@ def _shape(x: Tensor, y: Tensor, table: Table, dims: Sequence[int]) -> list[Any]
 
 
 # ---- floats
-def _rows(x: Tensor, batch: torch.Size) -> npt.NDArray[Any]:
-    """(rows, coefficients), each row contiguous; stride 0 from row to row where all are one."""
-    if all(n == 1 for n in x.shape[:-1]):
-        return np.broadcast_to(
-            x.reshape(1, x.shape[-1]).contiguous().numpy(), (prod(batch), x.shape[-1])
-        )
-    wide = x.expand(*batch, x.shape[-1])
-    return wide.reshape(-1, x.shape[-1]).contiguous().numpy()
+def _rows(x: Tensor, batch: torch.Size) -> tuple[Tensor, int]:
+    """The operand with contiguous rows, and how far apart: 0 where all are one."""
+    if x.shape[:-1] == batch:
+        return x.contiguous(), x.shape[-1]
+    if x.numel() == x.shape[-1]:
+        return x.contiguous(), 0
+    return x.expand(*batch, x.shape[-1]).contiguous(), x.shape[-1]
 
 
 def _of_floats(x: Tensor, y: Tensor, table: Table, dims: Sequence[int]) -> Tensor:
     batch = _batch(x, y)
-    out = x.new_empty((prod(batch), table.sizes[2]))
-    a, b, c = _rows(x, batch), _rows(y, batch), out.numpy()
-    threads = torch.get_num_threads() if table.work(len(c)) else 1
-    step = max(1, -(-len(c) // threads))
+    out = x.new_empty((*batch, table.sizes[2]))
+    rows = prod(batch)
+    (a, apart), (b, beside) = _rows(x, batch), _rows(y, batch)
+    threads = torch.get_num_threads() if rows * len(table.terms) >= _LEAST else 1
+    step = max(1, -(-rows // threads))
 
-    def some(i: int) -> None:
-        table.multiply(a[i : i + step], b[i : i + step], c[i : i + step])
+    def some(first: int) -> None:
+        left = a.data_ptr() + first * apart * a.itemsize, apart
+        right = b.data_ptr() + first * beside * b.itemsize, beside
+        to = out.data_ptr() + first * out.shape[-1] * out.itemsize
+        table.multiply(out.itemsize, min(step, rows - first), left, right, to)
 
-    run(some, range(0, len(c), step), threads)
-    made = out.reshape(*batch, table.sizes[2])
-    return made.sum(list(dims)) if dims else made
+    run(some, range(0, rows, step), threads)
+    return out.sum(list(dims)) if dims else out
 
 
 # ---- posits
@@ -225,4 +229,17 @@ def multiply(x: Tensor, y: Tensor, form: str, text: str = "", slot: int = 2) -> 
         )
     if x.device.type != "cpu" or y.device.type != "cpu":
         raise TypeError(f"products are computed on the CPU; the operands are on {x.device}")
+    if _is_plain(x, y):
+        made: Tensor = torch.ops.bposit.clifford_product(x, y, form, slot, [], text)
+        return made
     return _product(x, y, form, slot, [], text)
+
+
+def _is_plain(x: Tensor, y: Tensor) -> bool:
+    """Whether nobody asks for derivatives or batches: the bare op will do, and is faster."""
+    return not (
+        x.requires_grad
+        or y.requires_grad
+        or forward_ad._current_level >= 0
+        or torch._C._are_functorch_transforms_active()
+    )
