@@ -29,6 +29,16 @@ class Signature(NamedTuple):
     r: int
 
     @property
+    def text(self) -> str:
+        """The counts with commas; :meth:`read` reads it."""
+        return f"{self.p},{self.q},{self.r}"
+
+    @classmethod
+    def read(cls, text: str) -> Signature:
+        """The signature of that text."""
+        return cls(*map(int, text.split(",")))
+
+    @property
     def squares(self) -> tuple[int, ...]:
         """Of the basis vectors, in order."""
         return (0,) * self.r + (1,) * self.p + (-1,) * self.q

@@ -121,7 +121,7 @@ class Form:
 def name_form(signature: Signature, kind: str, supports: tuple[Support, ...]) -> str:
     """The text that names the form."""
     sets = ",".join(f"{set_of(s):x}" for s in supports)
-    return f"{','.join(map(str, signature))} {kind} {sets}"
+    return f"{signature.text} {kind} {sets}"
 
 
 @lru_cache(maxsize=4096)
@@ -129,7 +129,7 @@ def form_of(text: str) -> Form:
     """The form of that name."""
     signature, kind, sets = text.split(" ")
     supports = tuple(masks(int(s, 16)) for s in sets.split(","))
-    return Form(Signature(*map(int, signature.split(","))), kind, supports)
+    return Form(Signature.read(signature), kind, supports)
 
 
 @lru_cache(maxsize=4096)

@@ -91,10 +91,11 @@ def _of_posits(
     out = np.zeros((*shape, len(left)), spec.storage)
     step = max(1, _ROOM // max(1, prod(batch) * left.shape[1]))
 
+    terms, last = prod(batch[i] for i in dims) * left.shape[1], len(batch)
+
     def rows(v: Patterns, at: npt.NDArray[np.int64]) -> Patterns:
         wide = np.broadcast_to(v[..., at], (*batch, *at.shape))
-        last = len(batch)
-        return wide.transpose(*kept, last, *dims, last + 1).reshape(*shape, len(at), -1)
+        return wide.transpose(*kept, last, *dims, last + 1).reshape(*shape, len(at), terms)
 
     for k in range(0, len(left), step):
         part = slice(k, k + step)
@@ -238,7 +239,8 @@ def multiply(x: Tensor, y: Tensor, form: str, text: str = "", slot: int = 2) -> 
 def _is_plain(x: Tensor, y: Tensor) -> bool:
     """Whether nobody asks for derivatives or batches: the bare op will do, and is faster."""
     return not (
-        x.requires_grad
+        torch.compiler.is_compiling()
+        or x.requires_grad
         or y.requires_grad
         or forward_ad._current_level >= 0
         or torch._C._are_functorch_transforms_active()

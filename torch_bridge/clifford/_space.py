@@ -53,7 +53,7 @@ class Space(NamedTuple):
     @property
     def text(self) -> str:
         """The space as one word."""
-        return f"{','.join(map(str, self.signature))};{set_of(self.support):x};{self.spec}"
+        return f"{self.signature.text};{set_of(self.support):x};{self.spec}"
 
     @property
     def names(self) -> list[str]:
@@ -91,7 +91,7 @@ def _constant(function: Callable[P, T]) -> Callable[P, T]:
 def space(text: str) -> Space:
     """The space of that text."""
     signature, support, spec = text.split(";")
-    return Space(Signature(*map(int, signature.split(","))), masks(int(support, 16)), spec)
+    return Space(Signature.read(signature), masks(int(support, 16)), spec)
 
 
 @_constant
@@ -163,12 +163,12 @@ def _mask(blade: Blade, signature: Signature) -> int:
 
 @_constant
 def blades_of(
-    signature: tuple[int, int, int],
+    counts: str,
     grades: tuple[int, ...] | None,
     blades: tuple[Blade, ...] | None,
 ) -> Support:
     """The masks of these grades or blades; all masks for neither."""
-    found = Signature(*signature)
+    found = Signature.read(counts)
     if grades is not None and blades is not None:
         raise ValueError("give grades or blades, not both")
     if blades is not None:
@@ -184,13 +184,13 @@ def blades_of(
 
 @_constant
 def placed(
-    signature: tuple[int, int, int],
+    counts: str,
     grades: tuple[int, ...] | None,
     blades: tuple[Blade, ...] | None,
     spec: str,
 ) -> tuple[str, list[str]]:
     """The space of these blades, and their names."""
-    made = Space(Signature(*signature), blades_of(signature, grades, blades), spec)
+    made = Space(Signature.read(counts), blades_of(counts, grades, blades), spec)
     return made.text, made.names
 
 
@@ -240,7 +240,7 @@ def _taken(s: Space, support: Support) -> Move:
 def graded(text: str, grades: tuple[int, ...]) -> Move:
     """The projection on grades."""
     s = space(text)
-    kept = set(blades_of(s.signature, grades, None))
+    kept = set(blades_of(s.signature.text, grades, None))
     return _taken(s, tuple(m for m in s.support if m in kept))
 
 
@@ -248,7 +248,7 @@ def graded(text: str, grades: tuple[int, ...]) -> Move:
 def into(text: str, blades: tuple[Blade, ...]) -> Move:
     """The same multivector on blades that hold it."""
     s = space(text)
-    wide = s.on(blades_of(s.signature, None, blades))
+    wide = s.on(blades_of(s.signature.text, None, blades))
     wide.check_holds(s.support, "the multivector")
     return _taken(s, wide.support)
 
@@ -336,10 +336,10 @@ def multiplied(
     _check_alike(s, t)
     found = support_of(s.signature, kind, s.support, t.support)
     if grades is not None:
-        kept = set(blades_of(s.signature, grades, None))
+        kept = set(blades_of(s.signature.text, grades, None))
         found = tuple(m for m in found if m in kept)
     made = s.on(found)
     if blades is not None:
-        made = s.on(blades_of(s.signature, None, blades))
+        made = s.on(blades_of(s.signature.text, None, blades))
         made.check_holds(found, f"the {kind} product")
     return name_form(s.signature, kind, (s.support, t.support, made.support)), made.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -39,6 +39,8 @@ class Algebra:
     p: int
     q: int = 0
     r: int = 0
+    _counts: str = field(init=False, repr=False, compare=False)
+    """As text, which torch.compile takes as constant; integers become variables sometimes."""
 
     def __post_init__(self) -> None:
         """Check the counts."""
@@ -47,6 +49,7 @@ class Algebra:
             raise ValueError(
                 f"{self}: possible are counts from 0, of together at most {MOST} (64 blades)"
             )
+        object.__setattr__(self, "_counts", self.signature.text)
 
     def __repr__(self) -> str:
         return f"Algebra({self.p}, {self.q}, {self.r})"
@@ -70,7 +73,7 @@ class Algebra:
         Raises ValueError for what the algebra does not have.
         """
         return blades_of(
-            (self.p, self.q, self.r),
+            self._counts,
             None if grades is None else tuple(grades),
             None if blades is None else tuple(blades),
         )
@@ -126,7 +129,7 @@ class Algebra:
         if x.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"coefficients are float32 or float64, got {x.dtype}")
         place, names = placed(
-            (self.p, self.q, self.r),
+            self._counts,
             None if grades is None else tuple(grades),
             None if blades is None else tuple(blades),
             text,
