@@ -11,6 +11,7 @@ the Cayley table stays, and that weights keep their grades; [ours] are the repre
 algorithms, and the update rules.
 """
 
+from . import init, nn
 from .algebra import CGA3D, PGA3D, STA, Algebra, Cl3
 from .functions import (
     act,
@@ -24,8 +25,11 @@ from .functions import (
     sandwich,
 )
 from .multivector import Multivector
+from .optim import RotorAdam, RotorSGD
+from .projection import GradePreserving, grade_project_
 
 __all__ = [
-    "CGA3D", "PGA3D", "STA", "Algebra", "Cl3", "Multivector", "act", "defect", "exp", "inverse",
-    "log", "norm", "norm_squared", "normalized", "sandwich",
+    "CGA3D", "PGA3D", "STA", "Algebra", "Cl3", "GradePreserving", "Multivector", "RotorAdam",
+    "RotorSGD", "act", "defect", "exp", "grade_project_", "init", "inverse", "log", "nn", "norm",
+    "norm_squared", "normalized", "sandwich",
 ]  # fmt: skip

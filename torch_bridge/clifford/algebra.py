@@ -89,6 +89,17 @@ class Algebra:
         """The names of :meth:`blades`."""
         return tuple(name_of(m, self.signature) for m in self.blades(grades, blades))
 
+    def mask(
+        self,
+        grades: Sequence[int] | None = None,
+        blades: Iterable[Blade] | None = None,
+        *,
+        of: Iterable[Blade] | None = None,
+    ) -> Tensor:
+        """Bools (n,): which of the blades ``of`` (default all) have these grades, or are these."""
+        chosen = set(self.blades(grades, blades))
+        return torch.tensor([m in chosen for m in self.blades(blades=of)], dtype=torch.bool)
+
     # ---- multivectors
     def multivector(
         self,
