@@ -16,7 +16,7 @@ import posit
 from posit import PositSpec, reference
 from quire import Accumulators
 
-from ..ops._define import spec_of
+from ..ops._define import spec_of, text_of
 from ..ops._kernels import Patterns, bits_of, decided, tensor_of
 from ._blades import BILINEAR, generated, grade, reverse_sign
 from ._form import name_form
@@ -95,7 +95,9 @@ def renormalized(r: Multivector, spec: PositSpec | None = None) -> Multivector:
     to = work if spec is None else spec
     total = Accumulators(bits.shape, work)
     total.add_dots(bits[..., np.newaxis], np.broadcast_to(scale_bits, bits.shape)[..., np.newaxis])
-    return Multivector(tensor_of(total.round(to), to), space(r._space)._replace(spec=text).text)
+    return Multivector(
+        tensor_of(total.round(to), to), space(r._space)._replace(spec=text_of(to)).text
+    )
 
 
 def _reciprocal_norms(bits: Patterns, rotors: Space, spec: PositSpec) -> Patterns:
@@ -108,7 +110,9 @@ def _reciprocal_norms(bits: Patterns, rotors: Space, spec: PositSpec) -> Pattern
         square = (signs * x * x).sum(-1)
         value = 1 / np.sqrt(square)
         relative = (len(signs) + 4) * _ULP * (x * x).sum(-1) / square
-        error = np.where(relative < 0.25, value * (relative + 4 * _ULP), np.nan)
+        sure = relative < 0.25
+        error = np.where(sure, value * (relative + 4 * _ULP), 1.0)  # 0 ± 1 decides nothing
+        value = np.where(sure, value, 0.0)
     line = bits.reshape(-1, bits.shape[-1])
     minus = np.asarray(posit.neg(line, spec), spec.storage)
     beside = np.where(signs > 0, line, np.where(signs < 0, minus, spec.storage.type(0)))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from posit.spec import SpecLike
 
+from .._parameter import PositParameter
 from .._tensor import PositTensor, to_float64
 from ..ops import fake_quant
 from ..ops._define import text_of
@@ -118,7 +119,8 @@ class Algebra:
         grades, blades
             Which these are, as :meth:`blades` reads them; all by default.
         spec : PositSpec, dtype or text, optional
-            Coefficients are rounded to posits of that format. A PositTensor brings its own.
+            Coefficients are rounded to posits of that format. A PositTensor brings its own; a
+            parameter of a converted model is taken as it is.
 
         Raises
         ------
@@ -136,7 +138,7 @@ class Algebra:
         else:
             text = "" if spec is None else text_of(spec)
             x = x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.get_default_dtype())
-            x = fake_quant(x, text) if text else x
+            x = fake_quant(x, text) if text and not _holds(x, text) else x
         if x.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"coefficients are float32 or float64, got {x.dtype}")
         place, names = placed(
@@ -177,6 +179,11 @@ class Algebra:
     def pseudoscalar(self) -> Multivector:
         """The product of all basis vectors."""
         return self.blade(self.signature.whole)
+
+
+def _holds(x: Tensor, text: str) -> bool:
+    """Whether x is a parameter of posits of the format: as it is, it collects exact gradients."""
+    return isinstance(x, PositParameter) and text_of(x.spec) == text
 
 
 Cl3 = Algebra(3)

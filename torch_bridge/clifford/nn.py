@@ -15,6 +15,7 @@ from posit import bposit32
 from posit.spec import SpecLike
 
 from .. import ops
+from .._parameter import PositParameter
 from ..ops._define import spec_of, text_of
 from ..optim._formats import formats
 from . import init
@@ -24,6 +25,11 @@ from .functions import act, exp
 from .multivector import Multivector
 
 __all__ = ["EquivariantLayer", "GradeLinear", "RotorLayer"]
+
+
+def _parameter(x: Tensor, text: str) -> nn.Parameter:
+    """A parameter of floats, or of posits, which then collects exact gradients."""
+    return PositParameter(x, True, spec_of(text)) if text else nn.Parameter(x)
 
 
 class GradeLinear(nn.Module):
@@ -143,7 +149,7 @@ class RotorLayer(nn.Module):
         self._wide = text_of(formats(spec_of(self.spec), bposit32).work) if self.spec else ""
         blades = algebra.even if stored == "rotor" else algebra.blades(grades=(2,))
         dtype = dtype or (torch.float64 if self.spec else torch.float32)
-        self.weight = nn.Parameter(torch.empty(channels, len(blades), dtype=dtype))
+        self.weight = _parameter(torch.empty(channels, len(blades), dtype=dtype), self.spec)
         self.reset_parameters()
 
     @torch.no_grad()
