@@ -16,8 +16,7 @@ __all__ = ["as_json", "as_markdown", "show", "summary"]
 
 READING = (
     "ratio: the peer's time over ours for the same work, median of several rounds in one run; 2× is"
-    " twice as fast. Rates are medians too, of CPU time. GB/s: array bytes that must be read and"
-    " written."
+    " twice as fast. Rates are medians too. GB/s: array bytes that must be read and written."
 )
 COLUMNS = ("ours, and the peer below", "ratio", "min–max", "target", "per s", "GB/s")
 

@@ -22,6 +22,12 @@ BP_INLINE void bp_encode_block(const int from, const bp_spec s, size_t count, co
             bp_store(out, i, size, bp_encode32_f32(((const float *)x)[i], s));
         return;
     }
+    if (from == FROM_F64 && bp_halves_f64(s)) {
+        BP_INDEPENDENT
+        for (size_t i = 0; i < count; i++)
+            bp_store(out, i, size, bp_encode32_f64(((const double *)x)[i], s));
+        return;
+    }
     BP_INDEPENDENT
     for (size_t i = 0; i < count; i++) {
         int64_t p;

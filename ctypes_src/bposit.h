@@ -33,6 +33,22 @@ typedef enum {
 void bp_apply(bp_op op, bp_spec s, size_t count, const void *a, ptrdiff_t sa, const void *b,
               ptrdiff_t sb, const void *c, ptrdiff_t sc, void *out, ptrdiff_t so);
 
+/* ---- sums.c: nearest[i] = sum over k of term[k][i], rounded once; rest[i] = that sum -
+ * nearest[i], rounded once, unless rest.bits is NULL. At least one term; fewer than 2^31. Each
+ * array may be of another format; results may be terms with the same stride. */
+typedef struct {
+    bp_spec spec;
+    const void *bits;
+    ptrdiff_t stride;
+} bp_addend;
+typedef struct {
+    bp_spec spec;
+    void *bits;
+    ptrdiff_t stride;
+} bp_result;
+void bp_sum_of(size_t terms, const bp_addend *term, size_t count, bp_result nearest,
+               bp_result rest);
+
 /* ---- cast.c: rounded once. decode_*: odd != 0 asks for round-to-odd where a value does not fit.
  */
 void bp_encode_f32(bp_spec s, size_t count, const void *x, ptrdiff_t sx, void *out, ptrdiff_t so);

@@ -13,9 +13,16 @@ import cffi
 
 HERE = Path(__file__).resolve().parent
 SOURCES = (
-    "elementwise.c", "cast.c", "parts.c", "quire.c", "reduce.c", "certify.c", "window.c",
+    "elementwise.c",
+    "sums.c",
+    "cast.c",
+    "parts.c",
+    "quire.c",
+    "reduce.c",
+    "certify.c",
+    "window.c",
     "bilinear.c",
-)  # fmt: skip
+)
 HEADERS = [f"ctypes_src/{path.name}" for path in sorted(HERE.glob("*.h"))]
 # Exactness depends on the first flag; the next two let square roots and selections vectorise.
 FLAGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-O3", "-std=c11"]

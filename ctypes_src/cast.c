@@ -147,6 +147,10 @@ BP_CLONES void bp_convert(bp_spec from, bp_spec to, size_t count, const void *bi
             const int zeros = to.n - from.n;
             if (given == 2 && made == 4) bp_widen_block(2, 4, zeros, n, in, to_bits);
             else bp_widen_block(given, made, zeros, n, in, to_bits);
+        } else if (bp_fits_f64(from)) { /* exactly a double, which is then rounded */
+            double value[BP_BLOCK];
+            bp_decode_f64(from, n, in, given, value, 8, 0);
+            bp_encode_f64(to, n, value, 8, to_bits, made);
         } else {
             for (size_t k = 0; k < n; k++)
                 bp_store(to_bits, k, made, bp_convert_one(bp_load(in, k, given), from, to));

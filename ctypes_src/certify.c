@@ -76,8 +76,8 @@ BP_CLONES size_t bp_certify(bp_spec s, bp_product p, void *out, int64_t *undecid
     return found;
 }
 
-/* The lowest bit of x as a number: |x| less x without that bit. Bits of positive numbers are ordered
- * as the numbers are. */
+/* The lowest bit of x as a number: |x| less x without that bit. Bits of positive numbers are
+ * ordered as the numbers are. */
 BP_INLINE int64_t bp_lowest_bit(double x) {
     const int64_t fraction = ((int64_t)1 << 52) - 1;
     double size = fabs(x), rest, low;

@@ -225,14 +225,19 @@ BP_INLINE int32_t bp_encode32_f32(float x, bp_spec s) { /* n <= 32 */
 
 BP_INLINE double bp_decode64_f64(int64_t p, bp_spec s, int odd);
 
+/* A double's magnitude, as bits, no less than minpos and no more than maxpos. */
+BP_INLINE uint64_t bp_saturated(uint64_t mag, bp_spec s) {
+    const uint64_t least = bp_bits_f64(bp_decode64_f64(1, s, 0));
+    const uint64_t most = bp_bits_f64(bp_decode64_f64(((int64_t)1 << (s.n - 1)) - 1, s, 0));
+    uint64_t inside = mag > most ? most : mag;
+    return inside < least ? least : inside;
+}
+
 BP_INLINE int64_t bp_encode64_f64(double x, bp_spec s) {
     uint64_t bits = bp_bits_f64(x), mag = bits & 0x7fffffffffffffffu, body;
     uint64_t sign = bp_sign64((int64_t)bits);
     if (bp_fits_f64(s)) {
-        const uint64_t least = bp_bits_f64(bp_decode64_f64(1, s, 0));
-        const uint64_t most = bp_bits_f64(bp_decode64_f64(((int64_t)1 << (s.n - 1)) - 1, s, 0));
-        uint64_t inside = mag > most ? most : mag;
-        int64_t fixed = (int64_t)(inside < least ? least : inside) - (1023ll << 52);
+        int64_t fixed = (int64_t)bp_saturated(mag, s) - (1023ll << 52);
         body = bp_nearest64(bp_cut_of64(fixed >> (52 + s.es), (uint64_t)fixed << (12 - s.es), s, 1),
                             0);
     } else {
@@ -289,6 +294,17 @@ BP_INLINE double bp_decode32_f64(int32_t p, bp_spec s) {
     uint32_t low = bp_f_max(s) > 20 ? u.ef << (20 + s.es) & some : 0;
     high = p == (int32_t)bp_nar(s) ? 0x7ff80000u : high;
     return bp_f64_bits((uint64_t)high << 32 | low);
+}
+
+BP_INLINE int32_t bp_encode32_f64(double x, bp_spec s) {
+    uint64_t bits = bp_bits_f64(x), inside = bp_saturated(bits & 0x7fffffffffffffffu, s);
+    uint32_t high = (uint32_t)(bits >> 32), low = (uint32_t)inside, sign = bp_sign32((int32_t)high);
+    int32_t fixed = (int32_t)(uint32_t)(inside >> 32) - (1023 << 20);
+    uint32_t ef = (uint32_t)fixed << (12 - s.es) | low >> (20 + s.es);
+    bp_cut32 t = bp_cut_of32(fixed >> (20 + s.es), ef, s, 1);
+    uint32_t some = -bp_some32(high << 1 | (uint32_t)bits);
+    int32_t p = (int32_t)(((bp_nearest32(t, low << (12 - s.es)) & some) ^ sign) - sign);
+    return (high & 0x7fffffffu) >= 0x7ff00000u ? (int32_t)bp_nar(s) : p;
 }
 
 /* Where float32's range is too short, two factors share the regime: each is a normal float

@@ -1,19 +1,28 @@
 /* Element-wise arithmetic on arrays of patterns, each element rounded once. */
-#include "lanes.h"
+#include "blocks.h"
+#include "pairs.h"
 
 /* Three routes, one result: 32-bit lanes where 2n <= 32; one float64 operation where codec.h
- * proves it right; otherwise integers of at least 2n bits. */
+ * proves it right, or a sum rounded to odd; otherwise integers of at least 2n bits. The products of
+ * a fused operation are exact in float64 where codec.h's proof holds. */
 BP_INLINE int bp_wants_f64(const int op, bp_spec s) {
-    if (op == BP_ADD || op == BP_SUB || op == BP_MUL) return s.n > 16 && bp_via_f64(s);
-    return (op == BP_DIV || op == BP_SQRT) && bp_via_f64(s);
+    if (op == BP_DIV || op == BP_SQRT) return bp_via_f64(s);
+    if (s.n <= 16) return 0;
+    if (op == BP_ADD || op == BP_SUB) return bp_odd_rounds(s) && bp_sums_are_normal(s);
+    return (op == BP_MUL || op == BP_FMA) && bp_via_f64(s);
 }
 
-BP_INLINE double bp_on_f64(const int op, double a, double b) {
+BP_INLINE double bp_sum_f64(bp_spec s, double a, double b) {
+    return bp_via_f64(s) ? a + b : bp_to_odd(bp_two_sum(a, b));
+}
+
+BP_INLINE double bp_on_f64(const int op, bp_spec s, double a, double b, double c) {
     switch (op) {
-    case BP_ADD: return a + b;
-    case BP_SUB: return a - b;
+    case BP_ADD: return bp_sum_f64(s, a, b);
+    case BP_SUB: return bp_sum_f64(s, a, -b);
     case BP_MUL: return a * b;
     case BP_DIV: return b == 0 ? (double)NAN : a / b;
+    case BP_FMA: return bp_to_odd(bp_two_sum(a * b, c));
     default: return sqrt(a);
     }
 }
@@ -47,18 +56,14 @@ BP_INLINE int64_t bp_on_words(const int op, bp_spec s, int64_t a, int64_t b, int
 
 BP_INLINE int64_t bp_negated(int64_t p, bp_spec s) { return p == bp_nar(s) ? p : -p; }
 
+/* Operands as doubles; those of a scalar stay from block to block. */
+typedef struct {
+    double a[BP_BLOCK], b[BP_BLOCK], c[BP_BLOCK], result[BP_BLOCK];
+} bp_values;
+
 BP_INLINE void bp_block(const int op, const bp_spec s, size_t count, const void *a, const void *b,
                         const void *c, void *out) {
     const int size = bp_size(s);
-    if (bp_wants_f64(op, s)) { /* three short loops vectorise where one long one does not */
-        double x[BP_BLOCK], y[BP_BLOCK];
-        for (size_t i = 0; i < count; i++) x[i] = bp_decode64_f64(bp_load(a, i, size), s, 0);
-        if (op != BP_SQRT)
-            for (size_t i = 0; i < count; i++) y[i] = bp_decode64_f64(bp_load(b, i, size), s, 0);
-        for (size_t i = 0; i < count; i++) x[i] = bp_on_f64(op, x[i], op == BP_SQRT ? 0 : y[i]);
-        for (size_t i = 0; i < count; i++) bp_store(out, i, size, bp_encode64_f64(x[i], s));
-        return;
-    }
     if (s.n <= 16 && (op == BP_ADD || op == BP_SUB || op == BP_MUL || op == BP_FMA)) {
         BP_INDEPENDENT
         for (size_t i = 0; i < count; i++) {
@@ -81,13 +86,25 @@ BP_INLINE void bp_blocks(const int op, const bp_spec s, size_t count, const void
                          const void *b, ptrdiff_t sb, const void *c, ptrdiff_t sc, void *out,
                          ptrdiff_t so) {
     const int size = bp_size(s), two = op <= BP_DIV || op == BP_FMA, three = op == BP_FMA;
+    const int via_f64 = bp_wants_f64(op, s);
     bp_buffer ra, rb, rc, ro;
+    bp_values x;
     for (size_t i = 0; i < count; i += BP_BLOCK) {
         size_t n = bp_step(count, i);
+        const void *pa = bp_gather(a, sa, i, n, size, &ra);
+        const void *pb = two ? bp_gather(b, sb, i, n, size, &rb) : NULL;
+        const void *pc = three ? bp_gather(c, sc, i, n, size, &rc) : NULL;
         void *to = bp_target(out, so, i, size, &ro);
-        bp_block(op, s, n, bp_gather(a, sa, i, n, size, &ra),
-                 two ? bp_gather(b, sb, i, n, size, &rb) : NULL,
-                 three ? bp_gather(c, sc, i, n, size, &rc) : NULL, to);
+        if (via_f64) { /* short loops vectorise where one long one does not */
+            if (i == 0 || sa) bp_decode_block(0, s, 0, n, pa, x.a);
+            if (two && (i == 0 || sb)) bp_decode_block(0, s, 0, n, pb, x.b);
+            if (three && (i == 0 || sc)) bp_decode_block(0, s, 0, n, pc, x.c);
+            for (size_t k = 0; k < n; k++)
+                x.result[k] = bp_on_f64(op, s, x.a[k], two ? x.b[k] : 0, three ? x.c[k] : 0);
+            bp_encode_block(FROM_F64, s, n, x.result, to);
+        } else {
+            bp_block(op, s, n, pa, pb, pc, to);
+        }
         bp_scatter(out, so, i, n, size, to);
     }
 }

@@ -114,11 +114,27 @@ BP_INLINE void bp_reverse(void *to, const char *last, size_t count, const int si
     for (size_t i = 0; i < count; i++) bp_store(to, i, size, bp_load(from, count - 1 - i, size));
 }
 
+BP_INLINE void bp_repeat(void *to, const char *from, size_t count, const int size) {
+    int64_t one;
+    memcpy(&one, from, (size_t)size);
+    one = bp_load(&one, 0, size);
+    for (size_t i = 0; i < count; i++) bp_store(to, i, size, one);
+}
+
 /* Elements first ... first+count-1 of a strided operand as contiguous memory. */
 BP_INLINE const void *bp_gather(const void *p, ptrdiff_t stride, size_t first, size_t count,
                                 int size, bp_buffer *room) {
     const char *from = (const char *)p + (ptrdiff_t)first * stride;
     if (bp_direct(p, stride, size)) return from;
+    if (stride == 0) {
+        switch (size) {
+        case 1: bp_repeat(room, from, count, 1); break;
+        case 2: bp_repeat(room, from, count, 2); break;
+        case 4: bp_repeat(room, from, count, 4); break;
+        default: bp_repeat(room, from, count, 8);
+        }
+        return room;
+    }
     if (stride == -size && count > 0 && (uintptr_t)p % (uintptr_t)size == 0) {
         switch (size) {
         case 1: bp_reverse(room, from, count, 1); break;

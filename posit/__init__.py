@@ -29,6 +29,7 @@ from .limits import finfo
 from .reductions import dot, einsum, mean, median, std, sum, var
 from .scalar import NaR, Posit
 from .spec import PositSpec, bposit8, bposit16, bposit32, bposit64, standard
+from .sums import sum_and_rest, sum_of
 
 __all__ = [
     "NaR",
@@ -69,6 +70,8 @@ __all__ = [
     "std",
     "sub",
     "sum",
+    "sum_and_rest",
+    "sum_of",
     "to_fraction",
     "to_string",
     "var",

@@ -169,6 +169,7 @@ int main(int argc, char **argv) {
         else if (kind == SLICE) slices();
         else if (kind == PRODUCT) products();
         else if (kind == FORM) forms();
+        else if (kind == ADDENDS) addends();
         else elementwise((int)kind);
     }
     fclose(file);

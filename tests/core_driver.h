@@ -25,6 +25,7 @@ enum {
     WINDOW,
     SLICE,
     PRODUCT,
+    ADDENDS,
     FORM,
     END
 };
@@ -142,5 +143,6 @@ void windows(void);
 void slices(void);
 void products(void);
 void forms(void);
+void addends(void);
 
 #endif

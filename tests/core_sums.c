@@ -1,5 +1,8 @@
-/* The driver's records of sums: intervals, windows of digits, slices, certified products, forms. */
+/* The driver's records of sums: element-wise ones, intervals, windows of digits, slices, certified
+ * products, forms. */
 #include "core_driver.h"
+
+#include <math.h>
 
 static int64_t bits_of(double x) {
     int64_t bits;
@@ -31,6 +34,64 @@ void intervals(void) {
         free(x.block), free(y.block);
     }
     free(a), free(b);
+}
+
+/* ---- element-wise sums -------------------------------------------------------------------- */
+
+static bp_result place(bp_spec s, array a) {
+    bp_result r = {s, a.first, a.stride};
+    return r;
+}
+
+void addends(void) {
+    enum { MOST = 40 };
+    size_t terms = (size_t)next(), n;
+    bp_spec s[MOST], to, rest;
+    int64_t *x[MOST];
+    if (terms > MOST) exit(2);
+    for (size_t k = 0; k < terms; k++) s[k] = spec();
+    to = spec(), rest = spec(), n = (size_t)next();
+    for (size_t k = 0; k < terms; k++) x[k] = column(n);
+    int64_t *near = column(n), *left = column(n);
+    const bp_result nothing = {rest, NULL, 0};
+    for (int kind = DENSE; kind <= SCALAR; kind++) {
+        array in[MOST], out, lost;
+        bp_addend term[MOST];
+        for (size_t k = 0; k < terms; k++) {
+            int scalar = kind == SCALAR && constant(n, x[k]);
+            in[k] = filled(scalar ? SCALAR : (kind + (int)k) % SCALAR, n, size_of(s[k]), x[k]);
+            bp_addend t = {s[k], in[k].first, in[k].stride};
+            term[k] = t;
+        }
+        out = make((kind + 1) % SCALAR, n, size_of(to));
+        bp_sum_of(terms, term, n, place(to, out), nothing);
+        compare(out, near, "sum");
+        out = make((kind + 2) % SCALAR, n, size_of(to));
+        lost = make((kind + 3) % SCALAR, n, size_of(rest));
+        bp_sum_of(terms, term, n, place(to, out), place(rest, lost));
+        compare(out, near, "sum, with its rest");
+        compare(lost, left, "rest");
+        for (size_t k = 0; k < terms; k++) free(in[k].block);
+    }
+    for (size_t k = 0; k < terms; k++) { /* results may be terms */
+        array in[MOST];
+        bp_addend term[MOST];
+        size_t other = (k + 1) % terms;
+        if (size_of(s[k]) != size_of(to) || size_of(s[other]) != size_of(rest) || terms < 2)
+            continue;
+        for (size_t j = 0; j < terms; j++) {
+            in[j] = filled(DENSE, n, size_of(s[j]), x[j]);
+            bp_addend t = {s[j], in[j].first, in[j].stride};
+            term[j] = t;
+        }
+        bp_sum_of(terms, term, n, place(to, in[k]), place(rest, in[other]));
+        for (size_t j = 0; j < terms; j++)
+            if (j != k && j != other) free(in[j].block);
+        compare(in[k], near, "sum, in place");
+        compare(in[other], left, "rest, in place");
+    }
+    for (size_t k = 0; k < terms; k++) free(x[k]);
+    free(near), free(left);
 }
 
 /* ---- windows ------------------------------------------------------------------------------ */
@@ -123,7 +184,8 @@ void slices(void) {
             expect(high[i] == highest[i], "highest bits", i, high[i], highest[i]);
             expect(least[i] == lowest[i], "lowest bits", i, least[i], lowest[i]);
         }
-        int32_t ends[2] = {0, 0}, low = INT32_MAX, high_bit = INT32_MIN; /* not tighter than it is */
+        int32_t ends[2] = {0, 0}, low = INT32_MAX,
+                high_bit = INT32_MIN; /* not tighter than it is */
         int some = bp_span(s, n, a.first, a.stride, ends);
         for (size_t i = 0; i < span; i++) {
             if (least[i] && (int32_t)i + from < low) low = (int32_t)i + from;
@@ -142,6 +204,36 @@ void slices(void) {
     free(p), free(highest), free(lowest), free(part), free(elsewhere);
 }
 
+static double lowest_bit(double x) {
+    int exponent;
+    if (x == 0) return INFINITY;
+    frexp(x, &exponent);
+    double bit = ldexp(1, exponent - 53);
+    while (fmod(x, 2 * bit) == 0) bit *= 2;
+    return bit;
+}
+
+/* The largest powers of two that divide rows and columns without NaN, asked for together and not. */
+static void grids(size_t rows, size_t cols, const double *x) {
+    double *row = (double *)room(rows * 8), *col = (double *)room(cols * 8);
+    for (int which = 1; which <= 3; which++) {
+        bp_grids(rows, cols, x, which & 1 ? row : NULL, which & 2 ? col : NULL);
+        for (size_t line = 0; line < rows + cols; line++) {
+            const int is_row = line < rows;
+            if (!(which & (is_row ? 1 : 2))) continue;
+            double least = INFINITY, got = is_row ? row[line] : col[line - rows];
+            int finite = 1;
+            for (size_t k = 0; k < (is_row ? cols : rows); k++) {
+                double v = is_row ? x[line * cols + k] : x[k * cols + line - rows];
+                if (!isfinite(v)) finite = 0;
+                else least = fmin(least, lowest_bit(v));
+            }
+            if (finite) expect(got == least, "grid", line, (int64_t)got, (int64_t)least);
+        }
+    }
+    free(row), free(col);
+}
+
 /* Estimates and their bounds are given; whatever they decide, and all else, is the exact sum. */
 void products(void) {
     bp_spec s = spec();
@@ -153,6 +245,7 @@ void products(void) {
     size_t left = (size_t)next();
     int64_t *undecided = column(left), *right = column(all), *every = room(all * 8);
     for (size_t i = 0; i < all; i++) every[i] = (int64_t)i;
+    grids(rows, cols, estimate);
     for (int kind = DENSE; kind < SCALAR; kind++) {
         array x = filled(kind, rows * inner, size, a), y = filled(kind, inner * cols, size, b);
         array z = filled((kind + 1) % SCALAR, added ? all : 0, size, c);

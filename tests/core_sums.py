@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 import posit
-from posit import PositSpec, reference
+from posit import PositSpec, bposit16, bposit32, bposit64, reference
 from quire import Layout, certified
 from quire._core import core_spec, lib, pointer
 
 from .formats import mixed
 from .quire.cases import KINDS, exact_product, finite, matrices, whole
 
-__all__ = ["forms", "intervals", "products", "slices", "windows"]
+__all__ = ["addends", "forms", "intervals", "products", "slices", "windows"]
 
 Bits = npt.NDArray[np.signedinteger[Any]]
 Record = tuple[Any, ...]
@@ -115,6 +115,25 @@ def _round(v: int, low: int, spec: PositSpec) -> int:
     value = v * Fraction(2) ** low
     fits = abs(value) < Fraction(2) ** (layout.lsb + layout.width - 1)
     return reference.encode(value, spec) if fits else spec.nar
+
+
+def addends(spec: PositSpec) -> Iterator[Record]:
+    """What the core without sanitizers says; tests/posit/test_sums.py judges that."""
+    rng = np.random.default_rng([7, spec.n, spec.rs, spec.es])
+    for others, to, rest, n in (
+        ((), spec, bposit16, 5), ((spec,), bposit16, spec, 513), ((bposit16, spec), spec, spec, 30),
+        ((bposit32, bposit16), bposit16, bposit32, 1030), ((bposit64,), spec, spec, 40),
+        ((spec,) * 32, spec, bposit64, 3), ((bposit32, bposit32), bposit32, spec, 0),
+    ):  # fmt: skip
+        specs = (spec, *others)
+        terms = [mixed(s, n, rng) for s in specs]
+        for k, s in enumerate(specs):
+            terms[k][n // 3 :] = posit.encode(rng.standard_normal(n - n // 3) * 2.0 ** -(9 * k), s)
+        if len(terms) == 3 and n:
+            terms[1][:] = terms[1][0]
+        made = posit.sum_and_rest(*terms, spec=specs, to=to, rest=rest)
+        formats = [x for s in (*specs, to, rest) for x in (s.n, s.rs, s.es)]
+        yield (len(terms), *formats, n, *terms, *made)
 
 
 def slices(spec: PositSpec) -> Iterator[Record]:

@@ -23,12 +23,16 @@ FORBIDDEN = {
 LATE = {
     "posit": {"numba"},
     "quire": {"numba"},
-    "torch_bridge": set[str](),
+    "torch_bridge": {"triton"},
     "bposit": {"torch_bridge", "torch", "numba"},
 }
 """Only inside functions, or in a subpackage that nothing else imports."""
 
-ROOMS = {"posit/jit": {"numba"}, "bposit/demo": {"torch", "torch_bridge"}}
+ROOMS = {
+    "posit/jit": {"numba"},
+    "torch_bridge/_triton": {"triton"},
+    "bposit/demo": {"torch", "torch_bridge"},
+}
 """Subpackages that are about them; importing the package does not import these."""
 
 HEAVY = ["torch", "numba"]

@@ -51,31 +51,61 @@ MUTANTS = [
     Mutant(
         "the bound of a dot product counts too few roundings", "certify.c",
         "const double h = 1 + DEPTH + 2 * LANES + 4;", "const double h = DEPTH / 4;",
-        "test_certified.py", "dots_near",
+        "quire/test_certified.py", "dots_near",
     ),
     Mutant(
         "blocks are summed in plain float64", "certify.c",
         "c->low[l] += (a - (t - part)) + (sum[l] - part);", "c->low[l] += 0 * part;",
-        "test_certified.py", "blocks",
+        "quire/test_certified.py", "blocks",
     ),
     Mutant(
         "the rounding of a preload is forgotten", "certify.c",
-        "fabs(t) * 0x1p-51", "fabs(t) * 0", "test_certified.py", "preload",
+        "fabs(t) * 0x1p-51", "fabs(t) * 0", "quire/test_certified.py", "preload",
     ),
     Mutant(
         "the bound by norms is a hundred times too small", "certify.c",
         "error.value[k] = p.row[i] * p.col[j + k];",
-        "error.value[k] = p.row[i] * p.col[j + k] * 0.01;", "test_certified.py", "near",
+        "error.value[k] = p.row[i] * p.col[j + k] * 0.01;", "quire/test_certified.py", "near",
     ),
     Mutant(
         "the bound by magnitudes is a hundred times too small", "certify.c",
         "error.value[k] = p.row[i] * m[k];", "error.value[k] = p.row[i] * m[k] * 0.01;",
-        "test_certified.py", "near",
+        "quire/test_certified.py", "near",
     ),
     Mutant(
         "the lowest digits of a sum do not count when it is rounded", "window.c",
         "for (int32_t k = top - 3; k >= 0; k--) sticky |= digit[k];", "",
-        "test_accumulators.py", "digits_are",
+        "quire/test_accumulators.py", "digits_are",
+    ),
+    Mutant(
+        "a sum in two doubles is rounded to nearest before it is rounded", "sums.c",
+        "odd[i] = bp_to_odd(sum);", "odd[i] = sum.high;", "posit/test_sums.py", "boundaries",
+    ),
+    Mutant(
+        "bits that two doubles cannot hold are not missed", "sums.c",
+        "lost |= bp_bits_f64(error.low) << 1;", "", "posit/test_sums.py", "hard_element",
+    ),
+    Mutant(
+        "formats of 51 and 52 fraction bits are rounded twice", "sums.c",
+        "lost |= bp_odd_rounds(to) ? 0 : inexact;", "", "posit/test_sums.py", "boundaries",
+    ),
+    Mutant(
+        "bits below 128 are not missed", "sums.c",
+        "(second & ~near) | (below", "(below", "posit/test_sums.py", "any_formats",
+    ),
+    Mutant(
+        "a sum of 128 bits forgets those below 64 when it is rounded", "sums.c",
+        " | bp_some64(rest << up)", "", "posit/test_sums.py", "boundaries",
+    ),
+    Mutant(
+        "a fused multiply-add rounds twice", "elementwise.c",
+        "bp_to_odd(bp_two_sum(a * b, c))", "a * b + c",
+        "posit/test_elementwise.py", "(hard_cases and fma and not format)",
+    ),
+    Mutant(
+        "an addition of wide posits rounds twice", "elementwise.c",
+        "bp_via_f64(s) ? a + b : bp_to_odd(bp_two_sum(a, b))", "a + b",
+        "posit/test_elementwise.py", "(hard_cases and add and not format)",
     ),
 ]  # fmt: skip
 
@@ -110,7 +140,7 @@ def judged(objects: Path, folder: Path, suite: str, tests: str) -> subprocess.Co
     run(["cc", "-shared", *map(str, chosen), "-lm", "-o", str(core)])
     options = ["-q", "-x", "-p", "no:cacheprovider", "-k", tests]
     return subprocess.run(
-        [sys.executable, "-c", LOADER, str(core), f"tests/quire/{suite}", *options],
+        [sys.executable, "-c", LOADER, str(core), f"tests/{suite}", *options],
         capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
 

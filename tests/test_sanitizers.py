@@ -27,7 +27,7 @@ from quire import Layout, Quire
 
 from . import hard
 from .backends import ARITY
-from .core_sums import forms, intervals, products, slices, windows
+from .core_sums import addends, forms, intervals, products, slices, windows
 from .formats import corners, mixed
 from .quire.cases import KINDS
 
@@ -41,9 +41,9 @@ SPECS = [
     PositSpec(24, 3, 0), PositSpec(33, 32, 0), PositSpec(34, 6, 5), PositSpec(64, 63, 2),
     PositSpec(64, 16, 8), PositSpec(64, 63, 6), PositSpec(64, 2, 0),
 ]  # fmt: skip
-APPLY, F32, F64, I64, U64, STOCHASTIC, TO_F32, TO_F64, CONVERT, PARTS, QUIRE, *_ = range(16)
-SUMS = {11: intervals, 12: windows, 13: slices, 14: products}
-FORM, END = 15, 16
+APPLY, F32, F64, I64, U64, STOCHASTIC, TO_F32, TO_F64, CONVERT, PARTS, QUIRE, *_ = range(18)
+SUMS = {11: intervals, 12: windows, 13: slices, 14: products, 15: addends}
+FORM, END = 16, 17
 OPS = ["add", "sub", "mul", "div", "sqrt", "neg", "abs", "fma"]  # as bp_op numbers them
 
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]

@@ -65,15 +65,24 @@ def _spec(config: PositConfig) -> Any:
 def _copying(make: Callable[..., Tensor], func: Any) -> Callable[..., Any]:
     def handle(config: PositConfig, x: Any, *args: Any, **kwargs: Any) -> Any:
         summed = isinstance(x, Tensor) and x.is_floating_point() and x.requires_grad
-        summed = summed and torch.is_grad_enabled()
-        if not summed or _is_slice(func, args):
+        if not summed or not torch.is_grad_enabled() or _is_slice(func, args):
             return func(x, *args, **kwargs)
         return make(config, func, x, args, kwargs)
 
     return handle
 
 
-_PAD = torch.nn.functional.pad
+_PAD, _RESIZE = torch.nn.functional.pad, torch.nn.functional.interpolate
+
+
+def _resized(config: PositConfig, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    if kwargs.get("mode", "nearest") not in ("nearest", "nearest-exact"):
+        raise NotImplementedError(
+            f"interpolate with mode={kwargs['mode']!r} has no posit form: only nearest and"
+            " nearest-exact have"
+        )
+    made: Tensor = _copying(_picked, _RESIZE)(config, x, *args, **kwargs)
+    return made
 
 
 def _padded(config: PositConfig, func: Any, x: Tensor, args: Any, kwargs: Any) -> Tensor:
@@ -96,4 +105,5 @@ COPIES |= {
     )
 }  # fmt: skip
 COPIES[_PAD] = _copying(_padded, _PAD)
+COPIES[_RESIZE] = _resized
 """By torch function; called as (config, *args, **kwargs)."""

@@ -157,7 +157,7 @@ class GradientSum:
         widens = (to.rs, to.es) == (self.spec.rs, self.spec.es) and to.n >= self.spec.n
         if self._sums is None and not self._rows and len(self._pairs) == 1 and widens:
             ((_, pairs),) = self._pairs.items()
-            a, b = (np.asarray(convert(x, self.spec, to), to.storage) for x in _joined(pairs))
+            a, b = (_widened(x, self.spec, to) for x in _joined(pairs))
             if a.shape[1] == b.shape[2] == 1:
                 made = quire.dot(a[:, 0, :], b[:, :, 0], to)
             else:
@@ -255,6 +255,15 @@ class GradientSum:
         if self._kept > self.budget:
             self.to_accumulators()
         return self
+
+
+def _widened(x: Patterns, of: PositSpec, to: PositSpec) -> Patterns:
+    """The same values in a wider format, in the memory order of x (batch, M, K)."""
+    if of == to:
+        return x
+    turned = x.strides[1] < x.strides[2]
+    made = np.asarray(convert(x.swapaxes(1, 2) if turned else x, of, to), to.storage)
+    return made.swapaxes(1, 2) if turned else made
 
 
 def _joined(pairs: list[tuple[Patterns, Patterns]]) -> tuple[Patterns, Patterns]:

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import accumulate, ops
+from . import ops
 from .config import PositConfig
 from .streams import check_whole_batch, next_key, samples_of
 
 __all__ = [
-    "Handler", "added", "batch_norm", "binary", "clamp_max", "conv", "div", "dropout", "in_place",
-    "power", "reduce", "same", "softmin", "unary", "with_term",
+    "Handler", "added", "batch_norm", "binary", "clamp_max", "div", "dropout", "in_place", "power",
+    "reduce", "same", "softmin", "unary",
 ]  # fmt: skip
 
 Handler = Callable[..., Any]
@@ -199,37 +199,6 @@ def batch_norm(  # noqa: PLR0917
         check_whole_batch("BatchNorm in train() mode", x.shape[0])
     state = (running_mean, running_var, weight, bias)
     return ops.batch_norm(x, *state, training, momentum, eps, spec=_spec(config))
-
-
-def with_term(
-    config: PositConfig, term: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1
-) -> Tensor:
-    """addmm and its like: one exact sum where products are exact."""
-    if beta != 1 or alpha != 1:
-        raise NotImplementedError(f"addmm with beta={beta}, alpha={alpha}: only 1 is here")
-    if config.accumulate == "quire":
-        return ops.matmul(a, b, term, spec=_spec(config))
-    return ops.add(accumulate.matmul(config, a, b), term, spec=_spec(config))
-
-
-def conv(axes: int) -> Handler:
-    """With torch's padding by name: "same" is zeros, the odd one at the end."""
-    made = accumulate.conv(axes)
-
-    def handle(  # noqa: PLR0917
-        config: PositConfig, input: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1,
-        padding: Any = 0, dilation: Any = 1, groups: int = 1,
-    ) -> Tensor:  # fmt: skip
-        x = input
-        if padding == "same":
-            steps = dilation if isinstance(dilation, (tuple, list)) else (dilation,) * axes
-            more = [d * (k - 1) for d, k in zip(steps, weight.shape[2:], strict=True)]
-            sides = [n for m in reversed(more) for n in (m // 2, m - m // 2)]
-            x = torch.nn.functional.pad(x, sides)
-        size = 0 if isinstance(padding, str) else padding
-        return made(config, x, weight, bias, stride, size, dilation, groups)
-
-    return handle
 
 
 def clamp_max(config: PositConfig, x: Tensor, max: float) -> Tensor:

@@ -10,7 +10,6 @@ from ._handlers import (
     batch_norm,
     binary,
     clamp_max,
-    conv,
     div,
     dropout,
     in_place,
@@ -19,8 +18,8 @@ from ._handlers import (
     same,
     softmin,
     unary,
-    with_term,
 )
+from ._products import addcmul, conv, einsum, outer, with_term
 
 __all__ = ["CASTS", "MEANS", "MOVES", "OTHERWISE"]
 
@@ -31,7 +30,7 @@ _MOVES = """
     bucketize cat chunk clamp_min clone column_stack concat concatenate contiguous copy_
     count_nonzero cpu cuda cummax cummin data_ptr detach detach_ diag diag_embed diagonal dim double
     dsplit dstack element_size empty_like eq equal expand expand_as fill_ fill_diagonal_ flatten
-    flip fliplr flipud fmax fmin from_numpy full_like gather ge get_device gt hsplit hstack
+    flip fliplr flipud fmax fmin from_numpy full_like gather ge get_device grad gt hsplit hstack
     index_copy index_fill index_put index_put_ index_select int is_complex is_contiguous
     is_floating_point is_inference is_nonzero is_same_size is_signed is_sparse isclose isfinite isin
     isinf isnan isneginf isposinf item kthvalue le logical_and logical_not logical_or logical_xor
@@ -68,7 +67,9 @@ MEANS: dict[str, Handler] = {
     **dict.fromkeys(("div", "divide", "true_divide", "__truediv__", "__div__"), div),
     "__rdiv__": binary("div", True), "__rtruediv__": binary("div", True),
     "pow": power, "__pow__": power,
-    **dict.fromkeys(("matmul", "__matmul__", "mm", "bmm", "mv", "dot"), accumulate.matmul),
+    # "spmm" is another name of torch.mm, and the one that torch's own tables have
+    **dict.fromkeys(("matmul", "__matmul__", "mm", "spmm", "bmm", "mv", "dot"), accumulate.matmul),
+    "einsum": einsum, "outer": outer, "ger": outer, "addcmul": addcmul,
     "addmm": with_term, "addmv": with_term, "baddbmm": with_term,
     "linear": accumulate.linear,
     "conv1d": conv(1), "conv2d": conv(2),

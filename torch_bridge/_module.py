@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from . import ops
 from ._parameter import PositParameter
@@ -62,6 +63,11 @@ def leave(module: nn.Module) -> None:
 
 # ---- computing
 def _forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    compiled = torch.compiler.is_compiling()
+    return (_uncompiled if compiled else _compute)(module, *args, **kwargs)
+
+
+def _compute(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     mode: Rounding = module._posit_mode  # type: ignore[assignment]
     if type(module).__name__.startswith("FSDP"):
         raise NotImplementedError(
@@ -72,10 +78,15 @@ def _forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     dtype = torch.float64 if mode.config is not None else _dtype_of(module)
     if dtype is not None:
         seen: dict[int, Tensor] = {}
-        args = tuple(widened(x, seen, dtype) for x in args)
-        kwargs = {name: widened(x, seen, dtype) for name, x in kwargs.items()}
+        with torch._C.DisableTorchFunction():  # of the mode around, which ignores casts
+            args = tuple(widened(x, seen, dtype) for x in args)
+            kwargs = {name: widened(x, seen, dtype) for name, x in kwargs.items()}
     with mode:
         return call(*args, **kwargs)
+
+
+# A compiler would follow every step of the mode, to find opaque ops alone.
+_uncompiled = _disable_dynamo(_compute)
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype | None:

@@ -21,7 +21,7 @@ SUPPORTED: tuple[type[nn.Module], ...] = (
     nn.Mish, nn.GLU, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Softplus, nn.Softsign,
     nn.Tanhshrink, nn.Threshold, nn.LogSigmoid, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax,
     nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity, nn.Flatten, nn.Unflatten, nn.PixelShuffle,
-    nn.PixelUnshuffle, nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d,
+    nn.PixelUnshuffle, nn.Upsample, nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d,
     nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d, nn.MaxPool1d,
     nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
     nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss,
@@ -45,6 +45,7 @@ _LIMITS: tuple[tuple[tuple[type[nn.Module], ...], str, tuple[Any, ...]], ...] = 
     ((nn.AvgPool1d, nn.AvgPool2d), "ceil_mode", (False,)),
     ((nn.AvgPool1d, nn.AvgPool2d), "count_include_pad", (True,)),
     ((nn.AvgPool2d,), "divisor_override", (None,)),
+    ((nn.Upsample,), "mode", ("nearest", "nearest-exact")),
     ((nn.InstanceNorm1d, nn.InstanceNorm2d), "track_running_stats", (False,)),
 )
 _TORCH = ("torch.nn.", "torch.ao.", "torch.jit.", "torch.distributed.", "torch._dynamo.")

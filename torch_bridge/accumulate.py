@@ -13,6 +13,8 @@ import posit
 from posit import PositSpec
 
 from . import ops
+from ._parameter import PositParameter
+from ._registry import is_collecting
 from .config import PositConfig
 
 __all__ = ["EachOp", "conv", "linear", "matmul"]
@@ -114,9 +116,17 @@ def _device(config: PositConfig) -> Any:
 def _in_float64(
     function: Callable[..., Tensor], spec: PositSpec, *tensors: Tensor | None
 ) -> Tensor:
-    """Operands rounded, computed in float64, rounded; so is its gradient."""
-    rounded = (None if x is None else ops.fake_quant(x, spec) for x in tensors)
-    return ops.fake_quant(function(*rounded), spec)
+    """Operands rounded, computed in float64, rounded; so is its gradient.
+
+    An optimizer's parameter of the format holds posits already, and it rounds the gradient.
+    """
+
+    def rounded(x: Tensor | None) -> Tensor | None:
+        if x is None or (isinstance(x, PositParameter) and x.spec == spec and is_collecting(x)):
+            return x
+        return ops.fake_quant(x, spec)
+
+    return ops.fake_quant(function(*map(rounded, tensors)), spec)
 
 
 class _Product(torch.autograd.Function):
@@ -137,8 +147,9 @@ class _Product(torch.autograd.Function):
 
 
 def _by_device(a: Tensor, b: Tensor, spec: PositSpec, device: Any) -> Tensor:
-    bits = (ops.encode(x.detach(), spec).numpy() for x in (a, b))
-    return ops.decode(torch.from_numpy(np.ascontiguousarray(device.matmul(*bits, spec))), spec)
+    bits = (ops.encode(x.detach(), spec).cpu().numpy() for x in (a, b))
+    made = torch.from_numpy(np.ascontiguousarray(device.matmul(*bits, spec)))
+    return ops.decode(made.to(a.device), spec)
 
 
 def _summed(gradient: Tensor, like: Tensor, spec: PositSpec) -> Tensor:

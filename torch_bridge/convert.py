@@ -40,12 +40,23 @@ class ConversionReport:
         Numbers rounded.
     changed : int
         Of those, how many were no posits before.
+    modes : dict
+        Module names to their modes; :attr:`unknown` reads them.
     """
 
     converted: dict[str, PositConfig] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     parameters: int = 0
     changed: int = 0
+    modes: dict[str, Rounding] = field(default_factory=dict, repr=False)
+
+    @property
+    def unknown(self) -> dict[str, dict[str, int]]:
+        """With ``strict=False``: module names to the functions that ran in float64, and how often.
+
+        What has run so far is counted.
+        """
+        return {name: dict(m.unknown) for name, m in self.modes.items() if m.unknown}
 
     def __str__(self) -> str:
         lines = [f"{len(self.converted)} modules converted, {len(self.left)} left;"
@@ -53,6 +64,8 @@ class ConversionReport:
         lines += [f"  {name or '(model)'}: {config.activations or config.weights}"
                   for name, config in self.converted.items()]  # fmt: skip
         lines += [f"  {name or '(model)'}: left, {why}" for name, why in self.left.items()]
+        lines += [f"  {name or '(model)'}: in float64, {', '.join(found)}"
+                  for name, found in self.unknown.items()]  # fmt: skip
         return "\n".join(lines)
 
 
@@ -66,9 +79,14 @@ def convert_(
 ) -> ConversionReport:
     """Let a model compute in posits, in place.
 
-    Parameters become float64 tensors of posit values; each forward pass rounds every operation, and
-    the backward pass the gradients, as the configuration has it (docs/torch.md). Results are
-    float64 tensors of posits.
+    Parameters become new ones, float64 tensors of posit values that know their ``spec``; each
+    forward pass rounds every operation, and the backward pass the gradients, as the configuration
+    has it (docs/torch.md). Results are float64 tensors of posits. Make optimizers afterwards; what
+    one of another package leaves in a parameter is rounded wherever it is used or stored.
+
+    A ``state_dict()`` holds posits as :class:`PositTensor`; only one of the same formats is loaded,
+    and all of it or nothing. Hooks of modules run in the mode of what calls the module. Forward
+    passes are not compiled: ``torch.compile`` leaves them to the interpreter.
 
     Parameters
     ----------
@@ -92,10 +110,9 @@ def convert_(
     _check(model, chosen, strict)
     report = ConversionReport()
     plan = _round_parameters(model, chosen, report) + _widen_buffers(model, chosen)
-    modes = {}
     for name, module in model.named_modules():
         found = chosen[name]
-        modes[name] = Rounding(found, strict, name or type(module).__name__)
+        report.modes[name] = Rounding(found, strict, name or type(module).__name__)
         if found is None:
             report.left[name] = "by overrides or filter_fn"
         else:
@@ -106,7 +123,7 @@ def convert_(
             done.append(change)
             setattr(change.module, change.name, change.new)
         for name, module in model.named_modules():
-            enter(module, modes[name], module is model)
+            enter(module, report.modes[name], module is model)
     except BaseException:
         for module in model.modules():
             leave(module)
@@ -129,7 +146,9 @@ def unconvert_(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Modul
             continue
         for name, p in module.named_parameters(recurse=False, remove_duplicate=False):
             if id(p) not in made:
-                made[id(p)] = nn.Parameter(p.detach().to(dtype), p.requires_grad)
+                spec = mode.config.weights
+                kept = p.detach() if spec is None else ops.fake_quant(p.detach(), spec)
+                made[id(p)] = nn.Parameter(kept.to(dtype), p.requires_grad)
             setattr(module, name, made[id(p)])
         for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
             if buffer.is_floating_point():

@@ -1,1 +1,1 @@
-"""`make demo`: train on real data in bounded posits, beside floats, and show what is exact."""
+"""`make demo`: two networks trained in bounded posits beside floats, and what is exact about it."""

@@ -1,10 +1,10 @@
-"""What the demo found: tables, a verdict, a picture, and everything as JSON."""
+"""What the demo found: tables, a verdict, pictures, and everything as JSON."""
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from math import floor
@@ -19,103 +19,149 @@ from rich.table import Table
 
 from bposit import figure
 
-from .study import Score, Study
-from .training import Trained
+from . import curves
+from .arms import ARMS, Memory
+from .study import WAYS, Sample, Study
 
-__all__ = ["accuracy_table", "proof_table", "verdict", "write"]
+__all__ = ["memory_table", "proof_table", "score_table", "verdict", "write"]
 
 Kept = dict[str, dict[str, float]]  # format -> "fewest" decimals, "share_below_2"
 
-_PACKAGES = ("bposit", "numpy", "scikit-learn", "matplotlib", "ml_dtypes")
+_PACKAGES = ("bposit", "torch", "numpy", "scikit-learn", "matplotlib", "ml_dtypes")
 _FEW = 2.0  # decimals: a number that keeps fewer is counted as poorly kept
+_PLACES = {"digits": 1, "text": 3}  # decimals of a score
 
 
-def accuracy_table(study: Study) -> Table:
-    """Accuracy, size, lost updates, time and hash, a column for each arithmetic."""
-    table = _table("", study)
-    all_scores = [found.scores for found in study.found.values()]
-
-    def row(label: str, show: Callable[[list[Score]], str]) -> None:
-        table.add_row(label, *map(show, all_scores))
-
-    row("train %", lambda scores: _spread([100 * s.train_accuracy for s in scores]))
-    row("test %", lambda scores: _spread([100 * s.test_accuracy for s in scores]))
-    sizes = (str(found.bytes_per_parameter) for found in study.found.values())
-    table.add_row("bytes per parameter", *sizes)
-    row("updates lost %", lambda scores: f"{100 * fmean(s.updates_lost for s in scores):.0f}")
-    row("seconds a run", lambda scores: f"{fmean(s.seconds for s in scores):.2f}")
-    row("weight hash", lambda scores: scores[0].weights_sha256[:8])
+def score_table(study: Study) -> Table:
+    """Scores on test data and time of a run, a row for each arithmetic."""
+    table = _table("", *(f"{t}, {task.unit}" for t, task in study.tasks.items()), "CPU s a run")
+    for arm in ARMS:
+        runs = {task: study.runs[task, arm] for task in study.tasks}
+        cells = [_spread(study, task, arm) for task in runs]
+        seconds = (f"{fmean(run.seconds for run in found):.1f}" for found in runs.values())
+        table.add_row(arm, *cells, " + ".join(seconds))
     return table
 
 
-def proof_table(study: Study, digits: int = 8) -> Table:
+def memory_table(study: Study, task: str) -> Table:
+    """Kilobytes that training one network keeps beside its activations."""
+    found = {arm: _memory(study, task, arm) for arm in ARMS}
+    table = _table("kB", *found)
+
+    def row(label: str, show: Callable[[Memory], int]) -> None:
+        sizes = (show(m) / 1000 for m in found.values())
+        table.add_row(label, *(f"{size:.0f}" if size else "-" for size in sizes))
+
+    row("weights", lambda m: m.weights)
+    row("residues", lambda m: m.residues)
+    row("moments", lambda m: m.moments)
+    row("gradients", lambda m: m.gradients)
+    return table
+
+
+def proof_table(study: Study, task: str, digits: int = 8) -> Table:
     """First digits of the weights' hash for each way of summing; = where it is the first one's."""
-    table = _table("gradient summed", study)
-    for i, way in enumerate(study.ways):
+    table = _table(task, *ARMS)
+    for i, way in enumerate(WAYS):
         cells = []
-        for found in study.found.values():
-            same = found.hashes[i] == found.hashes[0]
+        for arm in ARMS:
+            hashes = study.hashes[task, arm]
+            same = hashes[i] == hashes[0]
             sign = " " if i == 0 else "=" if same else "≠"
-            cells.append(f"[{'green' if same else 'red'}]{sign} {found.hashes[i][:digits]}[/]")
+            cells.append(f"[{'green' if same else 'red'}]{sign} {hashes[i][:digits]}[/]")
         table.add_row(way.label, *cells)
     return table
 
 
-def _table(corner: str, study: Study) -> Table:
+def _table(corner: str, *columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(corner)
-    for name in study.found:
+    for name in columns:
         table.add_column(name, justify="right")
     return table
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{fmean(values):.1f} ± {stdev(values):.1f}"
+def _scores(study: Study, task: str, arm: str) -> list[float]:
+    return [run.score for run in study.runs[task, arm] if run.score is not None]
+
+
+def _spread(study: Study, task: str, arm: str) -> str:
+    values, places = _scores(study, task, arm), _PLACES[task]
+    return f"{fmean(values):.{places}f} ± {stdev(values):.{places}f}"
+
+
+def _memory(study: Study, task: str, arm: str) -> Memory:
+    found = study.runs[task, arm][0].memory
+    assert found is not None
+    return found
 
 
 def verdict(study: Study) -> list[str]:
     """A sentence about each arithmetic, read off the hashes."""
-    ways = len(study.ways)
     sentences = []
-    for name, found in study.found.items():
-        exact = name == study.arms[0].name
-        if found.distinct == 1:
-            chance = "" if exact else "; it happened so, nothing guarantees it"
-            sentences.append(f"{name}: the same weights, bit for bit, in all {ways} ways{chance}.")
+    for name, arm in ARMS.items():
+        counts = {task: len(set(study.hashes[task, name])) for task in study.tasks}
+        if max(counts.values()) == 1:
+            chance = "" if arm.exact else "; it happened so, nothing guarantees it"
+            sentences.append(
+                f"{name}: the same weights, bit for bit, in all {len(WAYS)} ways{chance}."
+            )
         else:
-            cause = "the sums are not exact: a defect" if exact else "rounding saw the order"
-            sentences.append(f"{name}: {found.distinct} different weights in {ways} ways; {cause}.")
+            cause = "the sums are not exact: a defect" if arm.exact else "rounding saw the order"
+            found = ", ".join(f"{count} of {task}" for task, count in counts.items())
+            sentences.append(f"{name}: different weights in {len(WAYS)} ways, {found}; {cause}.")
     return sentences
 
 
-def write(study: Study, trained: Trained, out: Path) -> list[Path]:
-    """Draw the picture of a trained network's numbers, write it and result.json to ``out``."""
-    decode = trained.arithmetic.decode
-    samples = {
-        "trained weights": trained.weights(),
-        "gradients": np.concatenate([decode(g).reshape(-1) for g in trained.gradients]),
-    }
-    kept = {name: _kept(x[x != 0]) for name, x in samples.items()}
-    picture = figure.draw(samples, *_captions(trained.arithmetic.name, kept))
+def write(study: Study, out: Path) -> list[Path]:
+    """Draw the pictures, and write them and result.json to ``out``."""
+    assert study.sample is not None
+    kept = _kept_by(study.sample)
+    samples = {"trained weights": study.sample.weights, "gradients": study.sample.gradients}
     result = out / "result.json"
     text = json.dumps(_as_json(study) | {"decimals_kept": kept}, indent=1, ensure_ascii=False)
     result.write_text(text + "\n", encoding="utf-8")
-    return [*figure.save(picture, out / "accuracy"), result]
+    return [
+        *figure.save(_loss_picture(study), out / "loss"),
+        *figure.save(figure.draw(samples, *_captions(kept)), out / "accuracy"),
+        result,
+    ]
 
 
-def _kept(x: npt.NDArray[np.float64]) -> Kept:
-    """How well each format keeps the numbers x."""
-    curves = {name: figure.Accuracy.of(f) for name, f in figure.formats().items()}
-    decimals = {name: curve.at(x) for name, curve in curves.items()}
-    return {
-        name: {"fewest": float(d.min()), "share_below_2": float((d < _FEW).mean())}
-        for name, d in decimals.items()
+def _loss_picture(study: Study) -> Any:
+    losses = {
+        task: {arm: np.array([run.losses for run in study.runs[task, arm]]) for arm in ARMS}
+        for task in study.tasks
     }
+    sizes = {task: f"{_memory(study, task, 'float32').numbers:,} weights" for task in losses}
+    titles = {"digits": "Handwritten digits, convolutional net", "text": "English, Transformer"}
+    titles = {task: f"{title}, {sizes[task]}" for task, title in titles.items()}
+    best = {arm: fmean(_scores(study, "text", arm)) for arm in ("float32", "bposit16")}
+    title = (
+        f"Trained in bposit16 alone: {best['bposit16']:.2f} bits per character, in float32"
+        f" {best['float32']:.2f}"
+    )
+    return curves.draw(losses, titles, title)
 
 
-def _captions(ours: str, kept: Mapping[str, Kept]) -> tuple[str, str]:
+def _kept_by(sample: Sample) -> dict[str, Kept]:
+    """How well each format keeps a network's numbers that are not zero."""
+    formats = {name: figure.Accuracy.of(f) for name, f in figure.formats().items()}
+
+    def measure(x: npt.NDArray[np.float64]) -> Kept:
+        decimals = {name: curve.at(x[x != 0]) for name, curve in formats.items()}
+        return {
+            name: {"fewest": float(d.min()), "share_below_2": float((d < _FEW).mean())}
+            for name, d in decimals.items()
+        }
+
+    return {"trained weights": measure(sample.weights), "gradients": measure(sample.gradients)}
+
+
+def _captions(kept: Mapping[str, Kept]) -> tuple[str, str]:
     """Title and subtitle of the picture, from what each format keeps of each sample."""
     weights, gradients = kept.values()
+    ours = "bposit16"
     least = {name: floor(10 * k["fewest"]) / 10 for name, k in weights.items()}
     others = ", ".join(f"{name} ≥ {d}" for name, d in least.items() if name != ours)
     poor = ", ".join(f"{name} {100 * k['share_below_2']:.1f} %" for name, k in gradients.items())
@@ -123,35 +169,49 @@ def _captions(ours: str, kept: Mapping[str, Kept]) -> tuple[str, str]:
         f"{ours} keeps ≥ {least[ours]} decimals of every weight,"
         f" ≥ {floor(10 * gradients[ours]['fewest']) / 10} of every gradient",
         f"Of every weight the others keep: {others}.\n"
-        f"The last epoch's gradients with fewer than {_FEW:.0f} decimals: {poor}.",
+        f"A batch's gradients with fewer than {_FEW:.0f} decimals: {poor}.",
     )
 
 
 def _as_json(study: Study) -> dict[str, Any]:
     """Every number found, and what is needed to find it again."""
     return {
-        "data": {
-            "name": "scikit-learn digits",
-            "train_images": len(study.data.train_y),
-            "test_images": len(study.data.test_y),
-        },
-        "plan": asdict(study.plan),
-        "seeds": list(study.seeds),
-        "formats": {
-            name: {
-                "arithmetic": found.note,
-                "bytes_per_parameter": found.bytes_per_parameter,
-                "test_accuracy_mean": fmean(s.test_accuracy for s in found.scores),
-                "test_accuracy_sd": stdev(s.test_accuracy for s in found.scores),
-                "runs": [asdict(s) for s in found.scores],
+        "seeds": [study.seed + i for i in range(study.scale.seeds)],
+        "arithmetic": {name: arm.note for name, arm in ARMS.items()},
+        "tasks": {
+            task: {
+                "data": {"train": len(data.targets), "test": data.test_targets.numel()},
+                "plan": asdict(study.scale.plans[task]),
+                "score": data.unit,
+                "results": {arm: _found(study, task, arm) for arm in ARMS},
+                "summed_again": {
+                    "steps": study.scale.again[task],
+                    "weights_sha256": [
+                        asdict(way) | {arm: study.hashes[task, arm][i] for arm in ARMS}
+                        for i, way in enumerate(WAYS)
+                    ],
+                },
             }
-            for name, found in study.found.items()
+            for task, data in study.tasks.items()
         },
-        "ways_of_summing": [
-            asdict(way) | {"weights_sha256": {n: f.hashes[i] for n, f in study.found.items()}}
-            for i, way in enumerate(study.ways)
-        ],
-        "different_weights": {name: found.distinct for name, found in study.found.items()},
         "verdict": verdict(study),
+        "text": study.sample.lines if study.sample else [],
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+    }
+
+
+def _found(study: Study, task: str, arm: str) -> dict[str, Any]:
+    scores = _scores(study, task, arm)
+    return {
+        "score_mean": fmean(scores),
+        "score_sd": stdev(scores),
+        "bytes": asdict(_memory(study, task, arm)),
+        "runs": [
+            {
+                "score": run.score,
+                "cpu_seconds": round(run.seconds, 2),
+                "losses": [round(x, 5) for x in run.losses],
+            }
+            for run in study.runs[task, arm]
+        ],
     }

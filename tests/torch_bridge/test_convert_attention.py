@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posit import bposit16, bposit32
-from torch_bridge import ops
+from torch_bridge import gradients, ops
 from torch_bridge.accumulate import EachOp
 from torch_bridge.config import PositConfig
 from torch_bridge.convert import convert_
@@ -216,6 +216,21 @@ def test_fast_paths_would_be_taken_otherwise() -> None:
             model(QUERY)
         fast = [s for s in seen if "_transformer_encoder_layer_fwd" in s or "_native_multi" in s]
         assert bool(fast) == (model is twin)
+
+
+def test_gradients_do_not_depend_on_micro_batches() -> None:
+    ours, _ = pair(nn.TransformerEncoderLayer(8, 2, 16, 0.25, batch_first=True), bposit16)
+    gradients.collect(ours.parameters())
+    x = ops.fake_quant(torch.cat([QUERY, OTHER, -QUERY]), bposit16)
+    found = []
+    for sizes in ([6], [1, 5], [2, 2, 2]):
+        for at in torch.arange(6).split(sizes):
+            with stream(1, 1, at, 6):
+                ours(x[at]).backward(x[at])
+        assert all(p.grad is None for p in ours.parameters())
+        found.append([gradients.rounded(p, bposit16).tolist() for p in ours.parameters()])
+        gradients.clear(ours.parameters())
+    assert found[0] == found[1] == found[2]
 
 
 def test_decoders() -> None:

@@ -34,8 +34,8 @@ MODULES: list[tuple[nn.Module, tuple[int, ...]]] = [
     *((m, PLANE) for m in (
         nn.Softmax2d(), nn.InstanceNorm2d(6), nn.BatchNorm2d(6), nn.Conv2d(6, 3, 3, padding="same"),
         nn.MaxPool2d(2), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d((2, None)), nn.AdaptiveMaxPool2d(2),
-        nn.ZeroPad2d(1), nn.ConstantPad2d(1, 0.5), nn.ReflectionPad2d(1), nn.ReplicationPad2d(1),
-        nn.PixelUnshuffle(2),
+        nn.Upsample(scale_factor=2), nn.ZeroPad2d(1), nn.ConstantPad2d(1, 0.5),
+        nn.ReflectionPad2d(1), nn.ReplicationPad2d(1), nn.PixelUnshuffle(2),
     )),
     (nn.PixelShuffle(2), (2, 8, 3, 3)),
 ]  # fmt: skip
@@ -130,6 +130,7 @@ REFUSED: list[tuple[nn.Module, str]] = [
     (nn.Conv3d(1, 1, 1), "Conv3d"), (nn.ConvTranspose1d(1, 1, 1), "ConvTranspose1d"),
     (nn.EmbeddingBag(3, 2), "EmbeddingBag"), (nn.AlphaDropout(), "AlphaDropout"),
     (nn.SyncBatchNorm(2), "SyncBatchNorm"), (nn.KLDivLoss(), "KLDivLoss"),
+    (nn.DataParallel(nn.Linear(2, 2)), "DataParallel"),
     (nn.Embedding(3, 2, max_norm=1.0), "max_norm=1.0"),
     (nn.Embedding(3, 2, sparse=True), "sparse=True"),
     (nn.MultiheadAttention(2, 1, add_bias_kv=True), "bias_k=a tensor"),
@@ -138,6 +139,7 @@ REFUSED: list[tuple[nn.Module, str]] = [
     (nn.MaxPool2d(2, return_indices=True), "return_indices"),
     (nn.AvgPool1d(2, count_include_pad=False), "count_include_pad=False"),
     (nn.AvgPool2d(2, divisor_override=3), "divisor_override=3"),
+    (nn.Upsample(2, mode="bilinear"), "mode=.bilinear."),
     (nn.InstanceNorm1d(2, track_running_stats=True), "track_running_stats=True"),
     (nn.LazyLinear(3), "weight has no shape yet"),
     (parametrizations.weight_norm(nn.Linear(2, 2)), "weight is computed by a param"),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
 from posit import bposit16, bposit32
-from torch_bridge import ops
+from torch_bridge import gradients, ops
 from torch_bridge.config import PositConfig
 from torch_bridge.convert import convert_
 from torch_bridge.mode import UnsupportedOp
@@ -148,6 +148,23 @@ def test_bits_do_not_depend_on_the_batch(kind: str) -> None:
         assert torch.equal(torch.cat(pieces, 0 if i == 0 else 1), y)
     with stream(1, 2):
         assert not torch.equal(flat(model.eval()(x))[0], whole[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_do_not_depend_on_micro_batches(kind: str) -> None:
+    """All uses of a weight, over time and samples, come to one exact sum."""
+    model = made(kind, num_layers=2, bidirectional=True, batch_first=True)
+    convert_(model, bposit16)
+    gradients.collect(model.parameters())
+    x, g = torch.randn(6, 5, 5), torch.randn(6, 5, 8)
+    found = []
+    for sizes in ([6], [1, 5], [2, 2, 2]):
+        for part, back in zip(x.split(sizes), g.split(sizes), strict=True):
+            model(part)[0].backward(back)
+        assert all(p.grad is None for p in model.parameters())
+        found.append([gradients.rounded(p, bposit16).tolist() for p in model.parameters()])  # type: ignore[union-attr]
+        gradients.clear(model.parameters())
+    assert found[0] == found[1] == found[2]
 
 
 def test_input_dtypes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -97,6 +98,57 @@ def gradients_of(change: Change, size: int, named: bool) -> list[Any]:
 def test_what_is_allowed_does_not_depend_on_the_split(name: str) -> None:
     whole, *others = (gradients_of(ALLOWED[name], size, True) for size in (BATCH, 1, 4))
     assert others == [whole, whole]
+
+
+LAYERS: dict[str, tuple[nn.Module, Callable[[Any, Tensor], Tensor]]] = {
+    "linear": (nn.Linear(4, 3), lambda m, x: m(x)),
+    "conv1d": (nn.Conv1d(5, 4, 3, padding=1), lambda m, x: m(x)),
+    "conv2d": (nn.Conv2d(1, 3, 2), lambda m, x: m(x.unsqueeze(1))),
+    "rnn": (nn.RNN(4, 3, batch_first=True), lambda m, x: m(x)[0]),
+    "lstm": (nn.LSTM(4, 3, 2, batch_first=True, dropout=0.5), lambda m, x: m(x)[0]),
+    "gru": (nn.GRU(4, 3, batch_first=True, bidirectional=True), lambda m, x: m(x)[0]),
+    "gru of steps": (nn.GRU(4, 3), lambda m, x: m(x.transpose(0, 1))[0].transpose(0, 1)),
+    "attention": (nn.MultiheadAttention(4, 2, 0.5, batch_first=True), lambda m, x: m(x, x, x)[0]),
+    "encoder": (nn.TransformerEncoderLayer(4, 2, 6, batch_first=True), lambda m, x: m(x)),
+    "layer_norm": (nn.LayerNorm((5, 4)), lambda m, x: m(x)),
+    "rms_norm": (nn.RMSNorm(4), lambda m, x: m(x)),
+    "group_norm": (nn.GroupNorm(5, 5), lambda m, x: m(x)),
+    "instance_norm": (nn.InstanceNorm1d(5, affine=True), lambda m, x: m(x)),
+    "prelu": (nn.PReLU(5), lambda m, x: m(x)),
+    "dropout": (nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5)), lambda m, x: m(x)),
+    "tied": (nn.Linear(4, 4), lambda m, x: m(m(x).tanh())),
+}
+
+
+def outputs_and_gradients(name: str, split: list[Tensor]) -> Any:
+    """Of a layer in training, sample by sample, and its parameters' in order."""
+    module, call = LAYERS[name]
+    model = copy.deepcopy(module)
+    convert_(model, "bposit16")
+    parameters = list(model.parameters())
+    gradients.collect(parameters)
+    draw = torch.Generator().manual_seed(2)
+    data = torch.randn(BATCH, LENGTH, WIDTH, generator=draw)
+    slopes = torch.randn(BATCH, dtype=torch.float64, generator=draw)
+    made: dict[int, Any] = {}
+    for samples in split:
+        with stream(5, 1, samples):
+            out = call(model, data[samples])
+        slope = slopes[samples].reshape(-1, *[1] * (out.dim() - 1))
+        out.backward((slope * torch.linspace(0.5, 2, out.shape[-1]).double()).expand(out.shape))
+        made |= {int(s): row.tolist() for s, row in zip(samples, out, strict=True)}
+    assert all(p.grad is None for p in parameters)
+    gradients.write(parameters)
+    assert any(bool(p.grad.any()) for p in parameters if p.grad is not None)
+    return made, [None if p.grad is None else p.grad.tolist() for p in parameters]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_give_each_sample_and_parameter_the_same(name: str) -> None:
+    """For any split and order of the batch, dropout included."""
+    whole = outputs_and_gradients(name, [torch.arange(BATCH)])
+    for split in (torch.arange(BATCH).split(1), torch.tensor([4, 0, 5, 2, 1, 3]).split(4)):
+        assert outputs_and_gradients(name, list(split)) == whole
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -20,6 +20,7 @@ import posit
 import quire
 from posit import PositSpec, functions
 
+from ..ops._device import anywhere
 from ..ops.casts import storage
 
 __all__ = ["add_at", "apply", "convert", "divide_whole", "product", "reduce", "text_of"]
@@ -43,7 +44,8 @@ def _tensor(made: Any, spec: PositSpec) -> Tensor:
     return torch.from_numpy(np.asarray(made, spec.storage))
 
 
-@torch.library.custom_op("bposit::patterns_apply", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("bposit::patterns_apply", mutates_args=())
+@anywhere("patterns_apply")
 def apply(xs: Sequence[Tensor], name: str, spec: str) -> Tensor:
     """A function of :mod:`posit.functions` by name, element by element; operands broadcast."""
     found = _spec(spec)
@@ -55,7 +57,8 @@ def _(xs: Sequence[Tensor], name: str, spec: str) -> Tensor:
     return xs[0].new_empty(_broadcast(*(x.shape for x in xs)))
 
 
-@torch.library.custom_op("bposit::patterns_convert", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("bposit::patterns_convert", mutates_args=())
+@anywhere("patterns_convert")
 def convert(x: Tensor, spec: str, to: str) -> Tensor:
     """The nearest patterns in another format."""
     found = _spec(to)
@@ -67,7 +70,8 @@ def _(x: Tensor, spec: str, to: str) -> Tensor:
     return x.new_empty(x.shape, dtype=storage(_spec(to)))
 
 
-@torch.library.custom_op("bposit::patterns_divide_whole", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("bposit::patterns_divide_whole", mutates_args=())
+@anywhere("patterns_divide_whole")
 def divide_whole(x: Tensor, by: int, spec: str) -> Tensor:
     """x divided by a whole number that need not be a posit, rounded once; NaR by 0.
 
@@ -99,7 +103,8 @@ def _reduced(x: Tensor, dims: Sequence[int], keepdim: bool) -> list[int]:
     return [1 if i in gone else n for i, n in enumerate(x.shape) if keepdim or i not in gone]
 
 
-@torch.library.custom_op("bposit::patterns_reduce", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("bposit::patterns_reduce", mutates_args=())
+@anywhere("patterns_reduce")
 def reduce(x: Tensor, dims: Sequence[int], keepdim: bool, name: str, spec: str) -> Tensor:
     """``sum``, ``mean`` or ``norm2`` of :mod:`quire` over ``dims``, rounded once."""
     found = _spec(spec)
@@ -119,7 +124,8 @@ def _(x: Tensor, dims: Sequence[int], keepdim: bool, name: str, spec: str) -> Te
     return x.new_empty(_reduced(x, dims, keepdim))
 
 
-@torch.library.custom_op("bposit::patterns_product", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("bposit::patterns_product", mutates_args=())
+@anywhere("patterns_product")
 def product(a: Tensor, b: Tensor, add: Tensor | None, spec: str) -> Tensor:
     """a·b (+ add), with NumPy's shape rules; every element exact, rounded once."""
     found = _spec(spec)
@@ -139,7 +145,8 @@ def _(a: Tensor, b: Tensor, add: Tensor | None, spec: str) -> Tensor:
     return a.new_empty((*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.dim() > 1 else ())))
 
 
-@torch.library.custom_op("bposit::patterns_add_at", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("bposit::patterns_add_at", mutates_args=())
+@anywhere("patterns_add_at")
 def add_at(x: Tensor, index: Tensor, values: Tensor, spec: str) -> Tensor:
     """x with ``values`` added at ``index``; each element's sum exact, rounded once.
 

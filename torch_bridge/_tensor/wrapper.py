@@ -165,7 +165,7 @@ class PositTensor(Tensor):
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         if type(self._bits) not in (Tensor, torch.nn.Parameter):  # fake, functional, batched
             return f"PositTensor({self._bits!r}, spec={self._spec})"
-        text = np.array2string(posit.view(self._bits.numpy(), self._spec), separator=", ")
+        text = np.array2string(posit.view(self._bits.cpu().numpy(), self._spec), separator=", ")
         grad = ", requires_grad=True" if self.requires_grad else ""
         return f"PositTensor({text}, spec={self._spec}{grad})"
 

@@ -21,6 +21,7 @@ from posit import PositSpec
 from posit.spec import SpecLike
 
 from .._deposit import Terms, place_of, settled
+from ._device import anywhere
 
 __all__ = ["Grad", "Inputs", "Op", "Rule", "define", "spec_of", "text_of"]
 
@@ -40,7 +41,7 @@ class Rule:
     schema : str
         As ``torch.library`` writes it; tensors come first.
     kernel : callable
-        Computes on CPU tensors without derivatives.
+        Computes on CPU tensors without derivatives; see :func:`anywhere`.
     fake : callable
         An empty tensor of the result's shape and dtype.
     vjp : callable
@@ -94,7 +95,10 @@ def text_of(spec: SpecLike) -> str:
 def define(rule: Rule) -> Op:
     """Register the custom op, and make the function that users' code calls."""
     made: Any = torch.library.custom_op(
-        f"bposit::{rule.name}", rule.kernel, mutates_args=(), schema=rule.schema
+        f"bposit::{rule.name}",
+        anywhere(rule.name)(rule.kernel),
+        mutates_args=(),
+        schema=rule.schema,
     )
     made.register_fake(rule.fake)
 

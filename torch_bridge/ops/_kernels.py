@@ -1,4 +1,4 @@
-"""Between tensors and patterns, on the CPU."""
+"""Between tensors and patterns; those are on the CPU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOM = 900  # bits: with a reach below, quotients by counts stay normal float64 
 
 def bits_of(x: Tensor, spec: PositSpec) -> Patterns:
     """The patterns nearest to a float tensor's elements."""
-    x = x.detach()
+    x = x.detach().cpu()
     if not x.is_floating_point():
         raise TypeError(f"expected a float tensor, got {x.dtype}")
     if x.dtype not in (torch.float32, torch.float64):

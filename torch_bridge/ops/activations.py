@@ -25,12 +25,12 @@ __all__ = [
 
 
 def _relu(bits: Patterns, spec: PositSpec) -> Patterns:
-    return np.where(bits > 0, bits, np.where(bits == spec.nar, bits, 0)).astype(spec.storage)
+    return np.where(bits == spec.nar, bits, np.maximum(bits, 0))
 
 
 def _step(bits: Patterns, spec: PositSpec) -> Patterns:
-    one = np.where(bits > 0, spec.one, 0)
-    return np.where(bits == spec.nar, spec.nar, one).astype(spec.storage)
+    zero, one, nar = (spec.storage.type(v) for v in (0, spec.one, spec.nar))
+    return np.where(bits > 0, one, np.where(bits == nar, nar, zero))
 
 
 _CHOICES = {"relu": _relu, "step": _step}

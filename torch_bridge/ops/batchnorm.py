@@ -10,6 +10,7 @@ from torch import Tensor
 from posit.spec import SpecLike
 
 from ._define import spec_of, text_of
+from ._device import anywhere
 from ._kernels import as_rows, bits_of, empty, reduced_shape, tensor_of
 from .activations import _unary
 from .elementwise import _add, _mul, _sub
@@ -53,7 +54,8 @@ def batch_norm(  # noqa: PLR0917
         if prod([x.shape[d] for d in dims]) < 2:
             raise ValueError(f"batch_norm: one value for each channel in {tuple(x.shape)}")
         z = _normalize(x, dims, True, eps, text)
-        _update(running_mean, mean(x.detach(), dims, spec=spec), momentum, text)
+        if running_mean is not None:
+            _update(running_mean, mean(x.detach(), dims, spec=spec), momentum, text)
         if running_var is not None:
             _update(running_var, _variance(x.detach(), dims, text), momentum, text)
     elif running_mean is None or running_var is None:
@@ -67,6 +69,7 @@ def batch_norm(  # noqa: PLR0917
 
 
 @torch.library.custom_op("bposit::variance", mutates_args=())
+@anywhere("variance")
 def _variance(x: Tensor, dims: list[int], spec: str) -> Tensor:
     format_ = spec_of(spec)
     rows = as_rows(bits_of(x, format_), dims)
@@ -78,9 +81,7 @@ def _(x: Tensor, dims: list[int], spec: str) -> Tensor:
     return empty(x, reduced_shape(x, dims))
 
 
-def _update(running: Tensor | None, new: Tensor, momentum: float, text: str) -> None:
-    if running is None:
-        return
+def _update(running: Tensor, new: Tensor, momentum: float, text: str) -> None:
     factors = new.new_tensor([1 - momentum, momentum]).reshape(2, *[1] * new.dim())
     both = torch.stack([running.detach().double(), new])
     running.copy_(_dot(both, factors.expand_as(both), [0], text))

@@ -13,6 +13,7 @@ from posit import PositSpec
 from posit.spec import SpecLike
 
 from ._define import Inputs, Op, Rule, define, spec_of, text_of
+from ._device import anywhere
 from ._kernels import bits_of, empty, tensor_of
 
 __all__ = ["check_word", "decode", "encode", "fake_quant"]
@@ -26,6 +27,7 @@ def storage(spec: PositSpec) -> torch.dtype:
 
 
 @torch.library.custom_op("bposit::encode", mutates_args=())
+@anywhere("encode")
 def _encode(x: Tensor, spec: str) -> Tensor:
     return torch.from_numpy(bits_of(x, PositSpec.parse(spec)))
 
@@ -36,6 +38,7 @@ def _(x: Tensor, spec: str) -> Tensor:
 
 
 @torch.library.custom_op("bposit::decode", mutates_args=())
+@anywhere("decode")
 def _decode(bits: Tensor, spec: str) -> Tensor:
     return torch.from_numpy(np.asarray(posit.decode(bits.numpy(), PositSpec.parse(spec))))
 

@@ -33,6 +33,8 @@ def clamp(
     x: Tensor, min: float | None = None, max: float | None = None, *, spec: SpecLike
 ) -> Tensor:
     """x kept between rounded bounds; exact. Its derivative is 1 between and at them, else 0."""
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        raise TypeError("clamp: bounds are numbers; torch.minimum and maximum take tensors")
     text = text_of(spec)
     bounds = (None if b is None else _constant(b, text) for b in (min, max))
     return torch.clamp(_nearest(x, text), *bounds)

@@ -14,6 +14,7 @@ from posit.reference import uniform64
 from posit.spec import SpecLike
 
 from ._define import Inputs, text_of
+from ._device import anywhere
 from .casts import check_word
 from .elementwise import _div
 
@@ -34,6 +35,7 @@ def stream_key(seed: int, *places: int) -> int:
 
 
 @torch.library.custom_op("bposit::dropout_mask", mutates_args=())
+@anywhere("dropout_mask")
 def _mask(samples: Tensor, each: int, keep: float, key: str) -> Tensor:
     """(samples, each) booleans, True with probability ``keep``.
 

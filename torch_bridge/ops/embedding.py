@@ -50,7 +50,7 @@ _embedding: Op = define(
         lambda i, out, g: (lambda: _index_sum(g, i[1], i[0].shape[0], i[2]), None),
         lambda i, out, t: _embedding(t[0], i[1], i[2]),
         _batched,
-        lambda i, out, g: [lambda: Rows(i[1].numpy(), bits_of(g, spec_of(i[2])))],
+        lambda i, out, g: [lambda: Rows(i[1].cpu().numpy(), bits_of(g, spec_of(i[2])))],
     )
 )
 

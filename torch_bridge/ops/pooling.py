@@ -14,6 +14,7 @@ import quire
 from posit.spec import SpecLike
 
 from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
+from ._device import anywhere
 from ._kernels import Patterns, bits_of, empty, tensor_of
 from .convolution import Sizes, framed, per_axis, spaced, windows_after
 from .embedding import _embedding
@@ -80,6 +81,7 @@ _avg: Op = define(
 
 # ---- the largest: where it is, then what is there
 @torch.library.custom_op("bposit::pool_argmax", mutates_args=())
+@anywhere("pool_argmax")
 def _argmax(
     x: Tensor, kernel: list[int], stride: list[int], padding: list[int], spec: str
 ) -> Tensor:

@@ -116,7 +116,7 @@ def _log_kernel(x: Tensor, mask: Tensor | None, text: str) -> Tensor:
     spec = spec_of(text)
     less, raised, kept = _exponentials(x, mask, spec)
     if not raised.size:
-        return torch.zeros(x.shape, dtype=torch.float64)
+        return torch.zeros(x.shape, dtype=torch.float64, device=x.device)
     minus_one = np.broadcast_to(spec.storage.type(-spec.one), (*raised.shape[:-1], 1))
     rest = np.asarray(quire.sum(np.concatenate([raised, minus_one], -1), spec, axis=-1))
     out = posit.sub(less, functions.log_plus_1(rest, spec)[..., np.newaxis], spec)

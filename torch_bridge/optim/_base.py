@@ -20,7 +20,7 @@ from posit import PositSpec
 from posit.spec import SpecLike
 
 from .. import gradients
-from .._patterns import Patterns, patterns_of, tensor_like
+from .._patterns import Patterns, patterns_of, write
 from ..ops._define import text_of
 from ._formats import Formats, formats, holds
 from ._update import UPDATES, Place, State
@@ -71,7 +71,7 @@ class PositOptimizer(Optimizer):
         state: State,
         f: Formats,
     ) -> Patterns:
-        """What to add to the weight, in work patterns; keeps moments in ``state``."""
+        """What to add to the weight; keeps moments in ``state``. All are work patterns."""
 
     @abstractmethod
     def _check(self, group: dict[str, Any]) -> None:
@@ -196,7 +196,7 @@ class PositOptimizer(Optimizer):
                 f = _formats_of(group, p, name)
                 gradient = gradients.rounded(p, f.work)
                 if gradient is not None:
-                    if (gradient == f.work.nar).any():
+                    if gradient.size and gradient.min() == f.work.nar:  # NaR is below all others
                         if group["on_nar"] == "raise":
                             raise FloatingPointError(self._nar_text(name, p, gradient, f))
                         skip = True
@@ -218,14 +218,14 @@ class PositOptimizer(Optimizer):
         if "step" not in state:
             state["step"] = torch.zeros((), dtype=torch.int64)
         state["step"] += 1
-        weight = f.from_weight(patterns_of(w.parameter, f.weight))
+        weight = patterns_of(w.parameter, f.weight)
         gradient = w.gradient
         if w.group["maximize"]:
             gradient = np.asarray(posit.neg(gradient, f.work), f.work.storage)
         step = self._step_of(w.group, gradient, lambda: update.current(weight, state, f), state, f)
         place = Place(w.group["seed"], int(state["step"]), w.start)
         made = update.moved(weight, step, state, f, place)
-        w.parameter.copy_(tensor_like(w.parameter, made, f.weight))
+        write(w.parameter, made, f.weight)
         deposits = gradients.find(w.parameter)
         if deposits is not None:
             deposits.close(f"was used by step {place.step}")
@@ -246,7 +246,10 @@ def _formats_of(group: dict[str, Any], parameter: Tensor, name: str) -> Formats:
         spec = getattr(parameter, "spec", None)
     if spec is None:
         raise ValueError(f"{name} does not say what format its posits are of: give spec=")
-    return formats(PositSpec.parse(spec), PositSpec.parse(group["state_spec"]))
+    return formats(_parsed(spec), _parsed(group["state_spec"]))
+
+
+_parsed = lru_cache(maxsize=64)(PositSpec.parse)
 
 
 def check_range(group: dict[str, Any], name: str, low: float, high: float = float("inf")) -> None:

@@ -40,7 +40,7 @@ class Formats:
         return _converted(bits, self.weight, self.work)
 
     def from_state(self, bits: Patterns) -> Patterns:
-        """State as work patterns, exactly."""
+        """State as work patterns, exactly; the same array where the formats are the same."""
         return _converted(bits, self.state, self.work)
 
     def to_state(self, bits: Patterns) -> Patterns:

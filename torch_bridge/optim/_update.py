@@ -14,12 +14,11 @@ import torch
 
 import posit
 from posit.reference import uniform64
-from quire import Accumulators
 
 from .._patterns import Patterns
 from ._formats import Formats
 
-__all__ = ["UPDATES", "Place", "Update", "state_bits"]
+__all__ = ["UPDATES", "Place", "State", "Update", "keep", "state_bits"]
 
 State = MutableMapping[str, Any]
 
@@ -42,8 +41,9 @@ class Update:
     current : callable
         (weight, state, formats) to the weight that is meant, as work patterns.
     moved : callable
-        (weight, step, state, formats, place) to the new weight's patterns; keeps its own state.
-        ``weight`` and ``step`` are work patterns.
+        (weight, step, state, formats, place) to the new weight; keeps its own state.
+
+    ``weight`` is patterns of the weight's format, ``step`` of the working format.
     """
 
     current: Callable[[Patterns, State, Formats], Patterns]
@@ -56,25 +56,33 @@ def state_bits(state: State, name: str) -> Patterns:
     return found
 
 
-def _sum(f: Formats, *terms: Patterns) -> Accumulators:
-    total = Accumulators(terms[0].shape, f.work)
-    for x in terms:
-        total.add(x)
-    return total
+def keep(state: State, name: str, f: Formats, made: Callable[..., Patterns]) -> Patterns:
+    """Let a state be ``made(old, out)``, rounded to its format; returns it.
+
+    ``old`` and what is returned are work patterns. ``out`` is where the result may go: the state
+    itself where it has the working format, or None.
+    """
+    bits = state_bits(state, name)
+    old = f.from_state(bits)
+    new = made(old, bits if old is bits else None)
+    if new is not bits:
+        posit.convert(new, f.work, f.state, out=bits)
+    return f.from_state(bits)
 
 
 def _plain(weight: Patterns, state: State, f: Formats) -> Patterns:
-    return weight
+    return f.from_weight(weight)
 
 
 def _nearest(weight: Patterns, step: Patterns, state: State, f: Formats, place: Place) -> Patterns:
-    return _sum(f, weight, step).round(f.weight)
+    made = posit.sum_of(weight, step, spec=(f.weight, f.work), to=f.weight)
+    return np.asarray(made, f.weight.storage)
 
 
 def _stochastic(
     weight: Patterns, step: Patterns, state: State, f: Formats, place: Place
 ) -> Patterns:
-    total = _sum(f, weight, step).round(f.wide)
+    total = posit.sum_of(weight, step, spec=(f.weight, f.work), to=f.wide)
     made = posit.encode(
         posit.decode(total, f.wide),
         f.weight,
@@ -88,36 +96,40 @@ def _stochastic(
 def _residue(state: State, f: Formats, shape: tuple[int, ...]) -> Patterns:
     if "residue" not in state:
         state["residue"] = torch.from_numpy(np.zeros(shape, f.state.storage))
-    return f.from_state(state_bits(state, "residue"))
+    return state_bits(state, "residue")
 
 
 def _with_residue(weight: Patterns, state: State, f: Formats) -> Patterns:
     residue = _residue(state, f, weight.shape)
-    return np.asarray(posit.add(weight, residue, f.work), f.work.storage)
+    made = posit.sum_of(weight, residue, spec=(f.weight, f.state), to=f.work)
+    return np.asarray(made, f.work.storage)
 
 
 def _keep_residue(
     weight: Patterns, step: Patterns, state: State, f: Formats, place: Place
 ) -> Patterns:
-    total = _sum(f, weight, _residue(state, f, weight.shape), step)
-    made = total.round(f.weight)
-    lost = total.add(np.asarray(posit.neg(f.from_weight(made), f.work), f.work.storage))
-    state_bits(state, "residue")[...] = lost.round(f.state)
-    return made
+    residue = _residue(state, f, weight.shape)
+    made, _ = posit.sum_and_rest(
+        weight, residue, step, spec=(f.weight, f.state, f.work), to=f.weight, rest=f.state,
+        out=(None, residue),
+    )  # fmt: skip
+    return np.asarray(made, f.weight.storage)
 
 
 def _master(weight: Patterns, state: State, f: Formats) -> Patterns:
     if "master" not in state:
-        state["master"] = torch.from_numpy(f.to_state(weight).copy())
+        made = np.asarray(posit.convert(weight, f.weight, f.state), f.state.storage)
+        state["master"] = torch.from_numpy(made)
     return f.from_state(state_bits(state, "master"))
 
 
 def _keep_master(
     weight: Patterns, step: Patterns, state: State, f: Formats, place: Place
 ) -> Patterns:
-    made = _sum(f, _master(weight, state, f), step).round(f.state)
-    state_bits(state, "master")[...] = made
-    return np.asarray(posit.convert(made, f.state, f.weight), f.weight.storage)
+    _master(weight, state, f)
+    master = state_bits(state, "master")
+    posit.sum_of(master, step, spec=(f.state, f.work), to=f.state, out=master)
+    return np.asarray(posit.convert(master, f.state, f.weight), f.weight.storage)
 
 
 UPDATES = {

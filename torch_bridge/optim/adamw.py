@@ -17,7 +17,7 @@ from posit.spec import SpecLike
 from .._patterns import Patterns
 from ._base import PositOptimizer, check_range, scalar
 from ._formats import Formats
-from ._update import State, state_bits
+from ._update import State, keep
 
 __all__ = ["PositAdamW"]
 
@@ -100,17 +100,22 @@ class PositAdamW(PositOptimizer):
         for name in ("mean", "square"):
             if name not in state:
                 state[name] = torch.from_numpy(np.zeros(g.shape, f.state.storage))
-        square = posit.mul(g, g, spec)
-        for name, target, rate in (("mean", g, s.alpha1), ("square", square, s.alpha2)):
-            old = f.from_state(state_bits(state, name))
-            made = posit.fma(rate, posit.sub(target, old, spec), old, spec)
-            state_bits(state, name)[...] = f.to_state(np.asarray(made, spec.storage))
-        m, v = (f.from_state(state_bits(state, name)) for name in ("mean", "square"))
-        below = posit.add(posit.sqrt(posit.div(v, s.grown2, spec), spec), s.eps, spec)
-        step = posit.div(posit.mul(s.scale, m, spec), below, spec)
+        spare = np.empty(g.shape, spec.storage)
+
+        def nearer(rate: Patterns, target: Patterns) -> Callable[..., Patterns]:
+            return lambda old, out: posit.fma(
+                rate, posit.sub(target, old, spec, out=spare), old, spec, out=out
+            )
+
+        m = keep(state, "mean", f, nearer(s.alpha1, g))
+        v = keep(state, "square", f, nearer(s.alpha2, posit.mul(g, g, spec, out=spare)))
+        below = posit.sqrt(posit.div(v, s.grown2, spec, out=spare), spec, out=spare)
+        below = posit.add(below, s.eps, spec, out=spare)
+        step = np.asarray(posit.mul(s.scale, m, spec), spec.storage)
+        posit.div(step, below, spec, out=step)
         if group["weight_decay"] != 0:
-            step = posit.fma(s.decay, weight(), step, spec)
-        return np.asarray(step, spec.storage)
+            posit.fma(s.decay, weight(), step, spec, out=step)
+        return step
 
 
 class _Scalars(NamedTuple):

@@ -15,7 +15,7 @@ from posit.spec import SpecLike
 from .._patterns import Patterns
 from ._base import PositOptimizer, check_range, scalar
 from ._formats import Formats
-from ._update import State, state_bits
+from ._update import State, keep, state_bits
 
 __all__ = ["PositSGD"]
 
@@ -130,14 +130,14 @@ class PositSGD(PositOptimizer):
         if group["momentum"] != 0:
             rate = scalar(group["momentum"], spec)
             if "momentum" not in state:
-                m = np.asarray(g, spec.storage)
-                state["momentum"] = torch.from_numpy(f.to_state(m).copy())
+                state["momentum"] = torch.from_numpy(np.array(f.to_state(np.asarray(g))))
+                m = f.from_state(state_bits(state, "momentum"))
             else:
                 kept = scalar(1 - Fraction(group["dampening"]), spec)
                 more = g if group["dampening"] == 0 else posit.mul(kept, g, spec)
-                m = posit.fma(rate, f.from_state(state_bits(state, "momentum")), more, spec)
-                state_bits(state, "momentum")[...] = f.to_state(np.asarray(m, spec.storage))
-            m = f.from_state(state_bits(state, "momentum"))
+                m = keep(
+                    state, "momentum", f, lambda old, out: posit.fma(rate, old, more, spec, out=out)
+                )
             g = posit.fma(rate, m, g, spec) if group["nesterov"] else m
         step = posit.mul(scalar(-float(group["lr"]), spec), g, spec)
         return np.asarray(step, spec.storage)

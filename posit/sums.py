@@ -1,0 +1,106 @@
+"""Element-wise sums of a few arrays of patterns, exact and rounded once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from ._arrays import Patterns, core_spec, ffi, launch_all, lib, patterns
+from .spec import PositSpec, SpecLike
+
+__all__ = ["sum_and_rest", "sum_of"]
+
+_TERMS = ffi.typeof("bp_addend[]")
+Formats = SpecLike | Sequence[SpecLike]
+
+
+def sum_of(
+    *terms: npt.ArrayLike, spec: Formats, to: SpecLike | None = None, out: Patterns | None = None
+) -> Patterns:
+    """The sum of the terms element by element, rounded once.
+
+    >>> import posit
+    >>> one, tiny = posit.encode([1.0, 2.0**-30], posit.bposit16)
+    >>> posit.decode(posit.sum_of(one, tiny, -one, spec="bposit16"), posit.bposit16)
+    np.float64(9.313225746154785e-10)
+
+    Parameters
+    ----------
+    *terms : array_like of patterns
+        One or more, fewer than 2^20, of any shapes that broadcast.
+    spec : PositSpec, posit dtype or name, or a sequence of them
+        The format of all terms, or of each.
+    to : PositSpec, posit dtype or name, optional
+        The format of the sum; by default that of the first term.
+    out : ndarray of ``to.storage``, optional
+        Where to put the sum; may be, or overlap, a term.
+
+    Returns
+    -------
+    ndarray of ``to.storage``; a NumPy scalar where all terms are 0-d. NaR where a term is.
+
+    Raises TypeError for a wrong dtype, ValueError for a pattern out of range, a wrong number of
+    formats, shapes that do not broadcast, or a wrong shape of ``out``; nothing is written then.
+
+    Source: Posit Standard (2022), 5.11 (qAddP, qToP).
+    """
+    formats = _formats(spec, len(terms))
+    return _summed(terms, formats, (formats[0] if to is None else PositSpec.parse(to),), (out,))[0]
+
+
+def sum_and_rest(
+    *terms: npt.ArrayLike,
+    spec: Formats,
+    to: SpecLike,
+    rest: SpecLike,
+    out: tuple[Patterns | None, Patterns | None] = (None, None),
+) -> tuple[Patterns, Patterns]:
+    """The sum of the terms rounded once to ``to``, and sum minus that, rounded once to ``rest``.
+
+    With the rest as a term of the next sum nothing is forgotten but what ``rest`` cannot hold: the
+    compensation of Kahan's, with two roundings instead of four.
+
+    >>> import posit
+    >>> total, rest, step = posit.bposit16.one, 0, posit.encode(2.0**-12, posit.bposit16)
+    >>> for _ in range(4096):
+    ...     total, rest = posit.sum_and_rest(
+    ...         total, rest, step, spec="bposit16", to="bposit16", rest="bposit16")
+    >>> posit.decode(total, posit.bposit16)
+    np.float64(2.0)
+
+    Parameters and errors are those of :func:`sum_of`; ``out`` has two places, which must not
+    overlap. Both results are NaR where a term is.
+    """
+    results = PositSpec.parse(to), PositSpec.parse(rest)
+    made = _summed(terms, _formats(spec, len(terms)), results, tuple(out))
+    return made[0], made[1]
+
+
+def _formats(spec: Formats, count: int) -> tuple[PositSpec, ...]:
+    if not 0 < count < 1 << 20:
+        raise ValueError(f"a sum of {count} terms: possible are 1 to 2^20 - 1")
+    if not isinstance(spec, (list, tuple)):
+        return (PositSpec.parse(spec),) * count  # type: ignore[arg-type]
+    if len(spec) != count:
+        raise ValueError(f"{len(spec)} formats for {count} terms: give one, or one for each")
+    return tuple([PositSpec.parse(x) for x in spec])
+
+
+def _summed(
+    terms: Sequence[npt.ArrayLike],
+    formats: tuple[PositSpec, ...],
+    to: tuple[PositSpec, ...],
+    outs: tuple[Patterns | None, ...],
+) -> tuple[Patterns, ...]:
+    count = len(terms)
+    arrays = tuple([patterns(x, f, "a term") for x, f in zip(terms, formats, strict=True)])
+    specs = [core_spec(f) for f in (*formats, *to)]
+
+    def call(size: int, *places: Any) -> None:
+        lines = list(zip(specs, places[::2], places[1::2], strict=True))
+        nothing = specs[-1], ffi.NULL, 0
+        lib.bp_sum_of(count, ffi.new(_TERMS, lines[:count]), size, *[*lines[count:], nothing][:2])
+
+    return launch_all(call, arrays, tuple([f.storage for f in to]), outs)
