@@ -28,6 +28,9 @@ class Signature(NamedTuple):
     q: int
     r: int
 
+    def __str__(self) -> str:
+        return f"Cl({self.text})"
+
     @property
     def text(self) -> str:
         """The counts with commas; :meth:`read` reads it."""

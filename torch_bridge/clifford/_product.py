@@ -1,8 +1,8 @@
 """Products of packed coefficients: one custom op, closed under derivatives.
 
-On floats a compiled sparse product; on posits every output coefficient is one exact sum of
-products, rounded once, over batch axes that are summed too where a gradient flows back to an
-operand that was broadcast.
+[A] the product is unrolled over the blades that can be there. [ours] how: on floats a table that
+the C core walks; on posits every output coefficient is one exact sum of products, rounded once,
+over batch axes that are summed too where a gradient flows back to an operand that was broadcast.
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ _LEAST = 1 << 17  # multiply-adds: what is worth a thread
 
 
 def _batch(x: Tensor, y: Tensor) -> torch.Size:
-    shape: torch.Size = torch.broadcast_shapes(x.shape[:-1], y.shape[:-1])
+    a, b = x.shape[:-1], y.shape[:-1]
+    if a == b:
+        return a
+    try:
+        shape: torch.Size = torch.broadcast_shapes(a, b)
+    except RuntimeError as e:
+        raise ValueError(f"batches of shapes {tuple(a)} and {tuple(b)} do not broadcast") from e
     return shape
 
 
@@ -222,14 +228,16 @@ def multiply(x: Tensor, y: Tensor, form: str, text: str = "", slot: int = 2) -> 
         Of the operands' dtype, each product and addition rounded; or float64 holding posits, each
         one exact sum, rounded once.
 
-    Raises TypeError for other dtypes or devices.
+    Raises TypeError for other dtypes or devices, ValueError for batches that do not broadcast.
     """
     if not text and (x.dtype != y.dtype or x.dtype not in (torch.float32, torch.float64)):
         raise TypeError(
             f"products are of two float32 or two float64 tensors, got {x.dtype} and {y.dtype}"
         )
     if x.device.type != "cpu" or y.device.type != "cpu":
-        raise TypeError(f"products are computed on the CPU; the operands are on {x.device}")
+        raise TypeError(
+            f"products are computed on the CPU; the operands are on {x.device} and {y.device}"
+        )
     if _is_plain(x, y):
         made: Tensor = torch.ops.bposit.clifford_product(x, y, form, slot, [], text)
         return made

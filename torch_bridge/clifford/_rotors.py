@@ -21,7 +21,8 @@ from ..ops._kernels import Patterns, bits_of, decided, tensor_of
 from ._blades import BILINEAR, generated, grade, reverse_sign
 from ._form import name_form
 from ._product import multiply
-from ._space import Space, format_in, nature, space
+from ._results import nature
+from ._space import Space, format_in, space
 from .functions import exp
 from .multivector import Multivector
 

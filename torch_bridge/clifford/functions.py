@@ -1,4 +1,7 @@
-"""Norms, inverses, exponentials, logarithms, and the action of versors."""
+"""Norms, inverses, exponentials, logarithms, and the action of versors.
+
+[ours] The paper names none of these; what each docstring says of rounding holds for posits.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from torch import Tensor
 
 from .. import ops
 from ._product import multiply
+from ._results import nature
 from ._scalar import cosh_of_root, log_factor, sinh_over_root
-from ._space import format_in, nature, support_in
+from ._space import format_in, support_in
 from .multivector import Multivector
 
 __all__ = [
@@ -86,8 +90,8 @@ def inverse(x: Multivector) -> Multivector:
     dimensions. Else a linear system, with all blades that products of x can have. A versor of more
     dimensions is inverted faster as ``~v / norm_squared(v)``.
 
-    Raises torch.linalg.LinAlgError for a singular system; where ⟨x ~x⟩₀ is 0, coefficients are
-    infinite or NaN.
+    Raises torch.linalg.LinAlgError for a multivector without inverse. Where the linear system is
+    singular but for rounding, as with all of torch.linalg, coefficients are huge instead.
     """
     return _in_floats(_inverse, x)
 
@@ -95,7 +99,9 @@ def inverse(x: Multivector) -> Multivector:
 def _inverse(x: Multivector) -> Multivector:
     kind = nature(x._space)
     if kind.scalar_norm:
-        return x.reverse() / norm_squared(x)
+        square = norm_squared(x)[..., None, None]
+        over: Tensor = torch.linalg.inv(square)[..., 0, 0]  # refuses zeros in every mode
+        return x.reverse() * over
     columns = _times(x, kind.by_itself, kind.closure)
     one = x.coefficients.new_zeros(columns.shape[-1])
     one[0] = 1.0

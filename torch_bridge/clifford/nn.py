@@ -19,7 +19,8 @@ from .._parameter import PositParameter
 from ..ops._define import spec_of, text_of
 from ..optim._formats import formats
 from . import init
-from ._space import Blade
+from ._blades import grade
+from ._space import Blade, format_in
 from .algebra import Algebra
 from .functions import act, exp
 from .multivector import Multivector
@@ -32,8 +33,46 @@ def _parameter(x: Tensor, text: str) -> nn.Parameter:
     return PositParameter(x, True, spec_of(text)) if text else nn.Parameter(x)
 
 
+@torch.no_grad()
+def _fill(x: Tensor, std: float, text: str) -> None:
+    """Normal numbers, rounded to the format."""
+    x.normal_(std=std)
+    if text:
+        x.copy_(ops.fake_quant(x, text))
+
+
+def _check(x: Multivector, algebra: Algebra, channels: int, text: str) -> None:
+    """Raise TypeError or ValueError unless a layer can take x."""
+    if x.algebra != algebra:
+        raise TypeError(f"the layer is of {algebra}, its input of {x.algebra}")
+    if format_in(x._space) != text:
+        layer, given = (f"posits of <{t}>" if t else "floats" for t in (text, format_in(x._space)))
+        raise TypeError(
+            f"the layer is of {layer}, its input of {given}; rounded() and floats() help"
+        )
+    if x.shape[-1:] != (channels,):
+        raise ValueError(f"the layer takes batches (..., {channels}), got {tuple(x.shape)}")
+
+
+def _wide(text: str) -> str:
+    """The wider of a format and bposit32: in fewer bits a rotor is none."""
+    return text_of(formats(spec_of(text), bposit32).work)
+
+
+def _rotor_of(b: Multivector) -> Multivector:
+    """e^b; of posits in the wide format."""
+    text = format_in(b._space)
+    return exp(b.floats()).rounded(_wide(text)) if text else exp(b)
+
+
+def _turned(r: Multivector, x: Multivector) -> Multivector:
+    """r x ~r; of posits computed in r's format and rounded to that of x."""
+    text = format_in(x._space)
+    return act(r, x.rounded(format_in(r._space))).rounded(text) if text else act(r, x)
+
+
 class GradeLinear(nn.Module):
-    """y[o] = Σ_i Σ_k weight[o, i, k]·⟨x[i]⟩ₖ, and a bias for the scalar.
+    """⟨y[o]⟩ₖ = Σ_i weights[k][o, i]·⟨x[i]⟩ₖ, and a bias for the scalar.
 
     A channel mixes with others, a grade with none, so that the map commutes with every rotor and
     reflection.
@@ -48,9 +87,17 @@ class GradeLinear(nn.Module):
         Whether scalars are shifted; only where there are scalars.
     spec : PositSpec, dtype or text, optional
         Multivectors and weights are posits of that format; each coefficient of the result is one
-        exact sum over the channels, the bias included, rounded once.
+        exact sum over the channels, the bias included, rounded once. Weights collect exact
+        gradients: over the batch and over the blades of their grade.
     dtype : torch.dtype
         Of the weights: float32 by default, float64 with ``spec``.
+
+    Attributes
+    ----------
+    grades : tuple of int
+        Those of the blades, ascending.
+    weights : ParameterList of (out_channels, in_channels)
+        One for each of the grades.
     """
 
     def __init__(
@@ -68,44 +115,55 @@ class GradeLinear(nn.Module):
         super().__init__()
         self.algebra, self.spec = algebra, "" if spec is None else text_of(spec)
         self.blades = algebra.blades(grades, blades)
-        kinds = sorted({m.bit_count() for m in self.blades})
-        place = torch.tensor([kinds.index(m.bit_count()) for m in self.blades])
-        self.register_buffer("grade_of", place, persistent=False)
-        self.grade_of: Tensor
+        self.grades = tuple(sorted({grade(m) for m in self.blades}))
+        self.channels = in_channels, out_channels
+        # by grade, and back
+        self._order = sorted(range(len(self.blades)), key=lambda i: grade(self.blades[i]))
+        self._back = sorted(range(len(self.blades)), key=self._order.__getitem__)
+        self._sizes = [sum(grade(m) == k for m in self.blades) for k in self.grades]
         dtype = dtype or (torch.float64 if self.spec else torch.float32)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, len(kinds), dtype=dtype))
-        has_bias = bias and 0 in self.blades
-        self.bias = nn.Parameter(torch.empty(out_channels, dtype=dtype)) if has_bias else None
+        self.weights = nn.ParameterList(
+            _parameter(torch.empty(out_channels, in_channels, dtype=dtype), self.spec)
+            for _ in self.grades
+        )
+        shifted = bias and 0 in self.blades
+        self.bias = (
+            _parameter(torch.empty(out_channels, dtype=dtype), self.spec) if shifted else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Weights as large as keeps the size of multivectors; no shift."""
-        nn.init.normal_(self.weight, std=self.weight.shape[1] ** -0.5)
+        for weight in self.weights:
+            _fill(weight, max(1, self.channels[0]) ** -0.5, self.spec)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Multivector) -> Multivector:
-        """(..., in_channels) to (..., out_channels)."""
-        rows = x.into(self.blades).coefficients.movedim(-1, 0)  # (blades, ..., in)
-        matrices = self.weight[..., self.grade_of].permute(2, 1, 0)  # (blades, in, out)
-        flat = rows.flatten(1, -2) if rows.dim() > 2 else rows.unsqueeze(1)
-        shift = None if self.bias is None else self._shift(self.bias)
-        if self.spec:
-            made = ops.matmul(flat, matrices, shift, spec=self.spec)
-        else:
-            made = flat @ matrices
-            made = made if shift is None else made + shift
-        out = made.reshape(*rows.shape[:-1], made.shape[-1]).movedim(0, -1)
+        """(..., in_channels) to (..., out_channels).
+
+        Raises TypeError for another algebra or format, ValueError for another number of channels or
+        blades that the layer lacks.
+        """
+        _check(x, self.algebra, self.channels[0], self.spec)
+        rows = x.into(self.blades).coefficients.movedim(-1, 0)[self._order]  # (blades, ..., in)
+        made = [
+            self._mixed(part, weight, self.bias if k == 0 else None)
+            for k, part, weight in zip(
+                self.grades, rows.split(self._sizes), self.weights, strict=True
+            )
+        ]
+        out = torch.cat(made)[self._back].movedim(0, -1)
         return self.algebra.multivector(out, blades=self.blades, spec=self.spec or None)
 
-    def _shift(self, bias: Tensor) -> Tensor:
-        """The bias beside zeros for the other blades: (blades, 1, out)."""
-        others = bias.new_zeros(len(self.blades) - 1, bias.shape[0])
-        return torch.cat([bias.unsqueeze(0), others]).unsqueeze(1)
+    def _mixed(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.spec:
+            return ops.linear(x, weight, bias, spec=self.spec)
+        return nn.functional.linear(x, weight, bias)
 
     def extra_repr(self) -> str:
         """What ``print`` shows."""
-        o, i, _ = self.weight.shape
+        i, o = self.channels
         return f"{self.algebra}, {i}, {o}, {' '.join(self.algebra.names(blades=self.blades))}"
 
 
@@ -125,8 +183,9 @@ class RotorLayer(nn.Module):
     std : float
         As in :func:`init.rotor_`, which fills it.
     spec : PositSpec, dtype or text, optional
-        Of multivectors and of the parameter. A rotor made of a generator is computed in float64 and
-        rounded to the wider of this format and bposit32, in which it acts; y is rounded to ``spec``.
+        Of multivectors and of the parameter, which collects exact gradients. A rotor made of a
+        generator is computed in float64, rounded to the wider of this format and bposit32, and acts
+        in that; y is rounded to ``spec``.
     dtype : torch.dtype
         Of the parameter: float32 by default, float64 with ``spec``.
     """
@@ -146,36 +205,30 @@ class RotorLayer(nn.Module):
             raise ValueError(f"stored={stored!r}: possible are 'rotor' and 'generator'")
         self.algebra, self.stored, self.std = algebra, stored, std
         self.spec = "" if spec is None else text_of(spec)
-        self._wide = text_of(formats(spec_of(self.spec), bposit32).work) if self.spec else ""
         blades = algebra.even if stored == "rotor" else algebra.blades(grades=(2,))
         dtype = dtype or (torch.float64 if self.spec else torch.float32)
         self.weight = _parameter(torch.empty(channels, len(blades), dtype=dtype), self.spec)
         self.reset_parameters()
 
-    @torch.no_grad()
     def reset_parameters(self) -> None:
         """Rotors by normal bivectors."""
         if self.stored == "rotor":
             init.rotor_(self.weight, self.algebra, std=self.std, spec=self.spec or None)
         else:
-            nn.init.normal_(self.weight, std=self.std)
-            if self.spec:
-                self.weight.copy_(ops.fake_quant(self.weight, self.spec))
+            _fill(self.weight, self.std, self.spec)
 
     def rotor(self) -> Multivector:
         """The rotors (channels)."""
         if self.stored == "rotor":
             return self.algebra.rotor(self.weight, spec=self.spec or None)
-        if not self.spec:
-            return exp(self.algebra.bivector(self.weight))
-        b = self.algebra.bivector(self.weight, spec=self.spec)
-        return exp(b.floats()).rounded(self._wide)
+        return _rotor_of(self.algebra.bivector(self.weight, spec=self.spec or None))
 
     def forward(self, x: Multivector) -> Multivector:
-        """(..., channels) to the same."""
-        if self.stored == "rotor" or not self.spec:
+        """(..., channels) to the same; errors are those of :class:`GradeLinear`."""
+        _check(x, self.algebra, self.weight.shape[0], self.spec)
+        if self.stored == "rotor":
             return act(self.rotor(), x)
-        return act(self.rotor(), x.rounded(self._wide)).rounded(self.spec)
+        return _turned(self.rotor(), x)
 
     def extra_repr(self) -> str:
         """What ``print`` shows."""
@@ -196,7 +249,10 @@ class EquivariantLayer(nn.Module):
     grades : optional
         Of the multivectors in and out; all by default.
     spec, dtype : optional
-        As in :class:`GradeLinear`.
+        As in :class:`GradeLinear`; rotors are made as :class:`RotorLayer` makes them of generators.
+        Equivariance then holds up to the roundings of the format.
+
+    Rotations are bounded, boosts are not: where squares are negative, large x overflow.
     """
 
     def __init__(
@@ -210,7 +266,7 @@ class EquivariantLayer(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.grades = tuple(grades or range(algebra.dimension + 1))
+        self.grades = tuple(range(algebra.dimension + 1) if grades is None else grades)
         self.parts = nn.ModuleDict(
             {
                 name: GradeLinear(
@@ -224,6 +280,6 @@ class EquivariantLayer(nn.Module):
     def forward(self, x: Multivector) -> Multivector:
         """(..., in_channels) to (..., out_channels)."""
         s, p, q, u, v, w = (self.parts[name](x) for name in "spquvw")
-        rotor = exp(u.geometric(v, grades=(2,)))
-        made: Multivector = s + p.geometric(q, grades=self.grades) + act(rotor, w)
+        rotor = _rotor_of(u.geometric(v, grades=(2,)))
+        made: Multivector = s + p.geometric(q, grades=self.grades) + _turned(rotor, w)
         return made

@@ -82,7 +82,7 @@ class _RotorOptimizer(Optimizer):
                     f"rotor {i} has shape {tuple(p.shape)} for {len(blades)} blades:"
                     f" {', '.join(place.names)}"
                 )
-            if group["spec"] and p.dtype != torch.float64:
+            if (group["spec"] or group["generator"]) and p.dtype != torch.float64:
                 raise TypeError(f"rotor {i} is {p.dtype}: posits appear as torch.float64")
             check_rotors(Multivector(p.detach(), place._replace(spec="").text), f"rotor {i}")
 
@@ -90,7 +90,8 @@ class _RotorOptimizer(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every rotor that has a gradient, and measure :attr:`defect`.
 
-        Raises FloatingPointError for NaN or NaR in a gradient or rotor, before any is moved.
+        Raises FloatingPointError for NaN or NaR in a gradient or rotor, before any is moved; and
+        where a step leads to no rotor.
         """
         loss = None
         if closure is not None:
@@ -126,11 +127,16 @@ class _RotorOptimizer(Optimizer):
         b = self._step_of(group, tangent(r, gradient), state)
         found = _regenerated if group["generator"] else _renewed
         made = found(r, b, group, state)
+        if not bool(made.coefficients.isfinite().all()):
+            raise FloatingPointError(
+                f"step {state['step']} leads to no rotor, so a parameter was not moved: the step is"
+                " too long for the format, or the rotor has no logarithm to store"
+            )
         p.copy_(made.coefficients)
         deposits = gradients.find(p)
         if deposits is not None:
             deposits.close(f"was used by step {state['step']}")
-        return float(defect(made).max())
+        return float(defect(made).max()) if p.numel() else 0.0
 
 
 class RotorSGD(_RotorOptimizer):
@@ -156,7 +162,7 @@ class RotorSGD(_RotorOptimizer):
     generator : PositSpec, dtype or text, optional
         What is kept is log R in that format, and the rotor is its exponential, computed in float64
         and rounded to ``spec`` if there is one. What rounding takes from the logarithm is kept
-        beside it, in bposit32.
+        beside it, in bposit32 or wider. The rotors are float64 then.
 
     After a step, :attr:`defect` is the largest coefficient of R ~R - 1. A rotor in bposit16 has one
     of some 1e-3, whatever is done: its coefficients have 8 fraction bits. Rotors in bposit32, or
@@ -199,7 +205,8 @@ class RotorAdam(_RotorOptimizer):
         v <- β₂ v + (1 - β₂) |B|²
         R <- exp(-η M/(1 - β₁^t) / (√(v/(1 - β₂^t)) + eps)) R
 
-    |B|² is the sum of the squares of B's coefficients; v and what follows from it is in float64.
+    |B|² is the sum of the squares of B's coefficients, in floats: v is of the rotors' dtype, and
+    what follows from it is float64.
 
     Parameters
     ----------
@@ -274,20 +281,19 @@ def _regenerated(
 ) -> Multivector:
     """The logarithm takes the step; the rotor is its exponential.
 
-    What rounding takes from the generator stays in the state, in float64 of bposit32 values.
+    What rounding takes from the generator stays in the state.
     """
     small, residue_spec = spec_of(group["generator"]), text_of(_work(group["generator"]))
-    x = r.floats(torch.float64)
+    x = r.floats()
     if "generator" in state:
         bivectors = bivectors_of(_place(group))._replace(spec="").text
-        whole = state["generator"].double() + state["residue"].double()
+        whole = state["generator"] + state["residue"]
         x = exp(Multivector(whole, bivectors)).into(x.blades)
-    turned = renormalized(stepped(x, b.floats(torch.float64)))
+    turned = renormalized(stepped(x, b.floats()))
     sign = torch.where(turned["1"] < 0, -1.0, 1.0)  # -R turns as R does, and has a shorter log
     exact = log(turned * sign)
     made = exact.rounded(small)
-    state["generator"] = made.coefficients.to(r.coefficients.dtype)
-    lost = exact.coefficients - made.coefficients
-    state["residue"] = ops.fake_quant(lost, residue_spec).to(r.coefficients.dtype)
+    state["generator"] = made.coefficients
+    state["residue"] = ops.fake_quant(exact.coefficients - made.coefficients, residue_spec)
     back = exp(made.floats()).into(x.blades)
     return back.rounded(group["spec"]) if group["spec"] else back

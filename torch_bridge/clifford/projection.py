@@ -52,6 +52,7 @@ class GradePreserving(Optimizer):
     def __init__(self, optimizer: Optimizer, masks: Mapping[Tensor, Tensor]) -> None:
         self.optimizer, self.masks = optimizer, dict(masks)
         self._share()
+        self.__setstate__({})  # hooks, as Optimizer.__init__ makes them
         known = {id(p) for group in optimizer.param_groups for p in group["params"]}
         for p, mask in self.masks.items():
             if id(p) not in known:
@@ -62,7 +63,7 @@ class GradePreserving(Optimizer):
                 )
 
     def _share(self) -> None:
-        """Groups and state are the optimizer's: Optimizer.__init__ would make others."""
+        """Groups and state are the optimizer's: Optimizer.__init__ would add groups."""
         self.defaults, self.state = self.optimizer.defaults, self.optimizer.state
         self.param_groups = self.optimizer.param_groups
 

@@ -31,7 +31,7 @@ from torch_bridge.clifford import (
     normalized,
 )
 from torch_bridge.clifford._product import multiply
-from torch_bridge.clifford._space import multiplied
+from torch_bridge.clifford._results import multiplied
 
 from . import model
 

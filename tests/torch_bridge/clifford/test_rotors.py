@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from fractions import Fraction
-from io import BytesIO
-from math import cos, sin
-from typing import Any
 
 import gmpy2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import posit
 from posit import PositSpec, bposit8, bposit16, bposit32
-from torch_bridge import ops
-from torch_bridge._parameter import PositParameter
 from torch_bridge.clifford import (
     CGA3D,
     PGA3D,
@@ -26,13 +19,8 @@ from torch_bridge.clifford import (
     Algebra,
     Cl3,
     Multivector,
-    RotorAdam,
-    RotorSGD,
-    act,
     defect,
-    exp,
     init,
-    log,
 )
 from torch_bridge.clifford._rotors import renormalized, stepped, tangent
 
@@ -152,286 +140,7 @@ def test_renormalisation_to_a_narrower_format_rounds_once() -> None:
             assert posit.from_fraction(Fraction(v) * scale, bposit16) == posit.encode(w, bposit16)
 
 
-# ---- the optimizers
-Make = Callable[..., torch.optim.Optimizer]
-
-
-class Task:
-    """Find the rotors that took points where they are now."""
-
-    def __init__(self, algebra: Algebra, frame: Multivector | None = None, seed: int = 0) -> None:
-        self.algebra = algebra
-        self.points = algebra.vector(randn(40, 1, algebra.dimension, seed=seed))
-        truth, start = rotors(algebra, 2, seed=seed + 1), rotors(algebra, 2, 0.1, seed=seed + 2)
-        self.goal = act(truth, self.points)
-        noise = 0.02 * randn(*self.goal.coefficients.shape, seed=seed + 3)
-        self.goal = self.goal.replace(self.goal.coefficients + noise)
-        if frame is not None:
-            self.points, self.goal = act(frame, self.points), act(frame, self.goal)
-            start = frame * start * frame.reverse()
-        self.start = start.into(algebra.even).coefficients
-
-    def run(self, make: Make, steps: int, spec: str | None = None, **options: Any) -> Any:
-        start = self.start if spec is None else ops.fake_quant(self.start, spec)
-        weight = nn.Parameter(start.clone().to(options.pop("dtype", F8)))
-        optimizer: Any = make([weight], algebra=self.algebra, spec=spec, **options)
-        self.worst, self.losses = 0.0, []
-        for i in range(steps):
-            rows = slice(8 * (i % 5), 8 * (i % 5) + 8)
-            optimizer.zero_grad()
-            r = self.algebra.rotor(weight.to(F8))
-            off = act(r, self.points[rows]).coefficients - self.goal[rows].coefficients
-            loss = off.square().mean()
-            loss.backward()
-            optimizer.step()
-            self.worst = max(self.worst, optimizer.defect)
-            self.losses.append(loss.item())
-        self.optimizer = optimizer
-        return weight
-
-
-def stays_on_the_manifold(algebra: Algebra, make: Make, steps: int, **options: Any) -> Task:
-    task = Task(algebra)
-    weight = task.run(make, steps, **options)
-    assert task.worst == pytest.approx(task.worst)
-    assert task.worst <= 1e-6
-    assert defect(algebra.rotor(weight.detach())).max() <= 1e-6
-    assert sum(task.losses[-5:]) < 0.5 * sum(task.losses[:5])
-    return task
-
-
-KEPT: list[tuple[Algebra, Make, dict[str, Any]]] = [
-    (Cl3, RotorSGD, {"lr": 0.1, "spec": "bposit32"}),
-    (Cl3, RotorSGD, {"lr": 0.05, "momentum": 0.5, "spec": "bposit32"}),
-    (Cl3, RotorAdam, {"lr": 0.02, "spec": "bposit32"}),
-    (Cl3, RotorAdam, {"lr": 0.02, "spec": "bposit32", "generator": "bposit16"}),
-    (Cl3, RotorAdam, {"lr": 0.02, "generator": "bposit16"}),
-    (Cl3, RotorAdam, {"lr": 0.02, "dtype": torch.float32}),
-    (PGA3D, RotorAdam, {"lr": 0.02, "spec": "bposit32"}),
-    (PGA3D, RotorSGD, {"lr": 0.05, "generator": "bposit16"}),
-    (STA, RotorAdam, {"lr": 0.01, "spec": "bposit32"}),
-    (Algebra(4), RotorAdam, {"lr": 0.02, "spec": "bposit32"}),
-]
-
-
-def named(case: Any) -> str:
-    algebra, make, options = case
-    return f"{algebra} {make.__name__} {options}"
-
-
-@pytest.mark.parametrize("case", KEPT, ids=named)
-def test_rotors_stay_rotors(case: tuple[Algebra, Make, dict[str, Any]]) -> None:
-    algebra, make, options = case
-    stays_on_the_manifold(algebra, make, 150, **options)
-
-
-@pytest.mark.slow
-def test_rotors_stay_rotors_for_ten_thousand_steps(part: Any) -> None:
-    for algebra, make, options in part.take(KEPT):
-        stays_on_the_manifold(algebra, make, 10_000, **options)
-
-
-def test_what_bposit16_does() -> None:
-    """Its rotors are off by their own last bits, as docs/clifford.md says."""
-    task = Task(Cl3)
-    task.run(RotorAdam, 150, lr=0.02, spec="bposit16")
-    assert 1e-4 < task.worst < 5e-3
-    assert sum(task.losses[-5:]) < 0.5 * sum(task.losses[:5])
-
-
-def plain_adam(params: Any, lr: float, **_: Any) -> torch.optim.Optimizer:
-    """An optimizer that knows no manifold, and measures where it is."""
-    made: Any = torch.optim.Adam(params, lr=lr)
-    step = made.step
-
-    def measured(closure: Any = None) -> Any:
-        found = step(closure)
-        made.defect = float(defect(Cl3.rotor(params[0].detach())).max())
-        return found
-
-    made.step = measured
-    return made
-
-
-def test_an_optimizer_that_ignores_the_manifold_is_seen() -> None:
-    with pytest.raises(AssertionError):
-        stays_on_the_manifold(Cl3, plain_adam, 20, lr=0.02)
-
-
-# ---- the same in every frame
-def check_equivariance(make: Make, **options: Any) -> None:
-    frame = exp(Cl3.bivector([0.3, -0.8, 0.5])).floats(F8)
-    frame = renormalized(frame)
-    here = Task(Cl3).run(make, 30, **options)
-    there = Task(Cl3, frame).run(make, 30, **options)
-    moved = frame * Cl3.rotor(here.detach()) * frame.reverse()
-    torch.testing.assert_close(there.detach(), moved.coefficients, rtol=1e-10, atol=1e-10)
-
-
-class Elementwise(RotorAdam):
-    """Adam with a second moment for each coefficient."""
-
-    def _step_of(self, group: Any, slope: Multivector, state: Any) -> Multivector:
-        x = slope.coefficients
-        state["square"] = 0.999 * state.get("square", 0.0) + 0.001 * x * x
-        return slope.replace(-group["lr"] * x / (state["square"] / 0.001 + 1e-8).sqrt())
-
-
-@pytest.mark.parametrize("make", [RotorSGD, RotorAdam])
-def test_rotated_data_give_the_rotated_path(make: Make) -> None:
-    check_equivariance(make, lr=0.05)
-
-
-def test_moments_of_single_coefficients_break_it() -> None:
-    with pytest.raises(AssertionError):
-        check_equivariance(Elementwise, lr=0.05)
-
-
-# ---- details of a step
-def test_one_step_is_the_formula() -> None:
-    r, g = rotors(Cl3, 3), randn(3, 4, seed=5)
-    weight = nn.Parameter(r.coefficients.clone())
-    optimizer = RotorSGD([weight], lr=0.3, algebra=Cl3)
-    weight.grad = g.clone()
-    optimizer.step()
-    b = Cl3.rotor(g).geometric(r.reverse(), grades=(2,))
-    wanted = exp(b * -0.3) * r
-    torch.testing.assert_close(weight.detach(), wanted.coefficients)
-
-
-def test_first_step_of_adam_has_length_lr() -> None:
-    weight = nn.Parameter(rotors(Cl3, 3).coefficients)
-    before = weight.detach().clone()
-    weight.grad = randn(3, 4, seed=6)
-    RotorAdam([weight], lr=0.01, algebra=Cl3).step()
-    turn = log(Cl3.rotor(weight.detach()) * Cl3.rotor(before).reverse())
-    torch.testing.assert_close(turn.coefficients.norm(dim=-1), torch.full((3,), 0.01, dtype=F8))
-
-
-def test_gradients_are_exact_over_micro_batches() -> None:
-    """One batch or five: the same bits, because parameters collect exact sums."""
-    made = []
-    x = Cl3.vector(randn(40, 3, seed=7), spec=bposit16)
-    for parts in (1, 5):
-        start = ops.fake_quant(rotors(Cl3, 1).coefficients[0], bposit16)
-        weight = PositParameter(start, True, bposit16)
-        optimizer = RotorSGD([weight], lr=0.3, algebra=Cl3, spec=bposit16)
-        for rows in torch.arange(40).chunk(parts):
-            r = Cl3.rotor(weight, spec=bposit16)
-            product = r * x[rows]
-            product.coefficients.backward(ops.fake_quant(randn(40, 4, seed=8)[rows], bposit16))
-        optimizer.step()
-        made.append(weight.detach().clone())
-        assert weight.grad is None
-    assert torch.equal(*made)
-
-
-@pytest.mark.parametrize("case", KEPT, ids=named)
-def test_checkpoints_continue_bit_for_bit(case: tuple[Algebra, Make, dict[str, Any]]) -> None:
-    algebra, make, options = case
-    options = copy.deepcopy(options)
-    dtype = options.pop("dtype", F8)
-    start = rotors(algebra, 2).coefficients.to(dtype)
-    if options.get("spec"):
-        start = ops.fake_quant(start, options["spec"])
-    gradients = randn(6, *start.shape, seed=9).to(dtype)
-
-    def steps(weight: nn.Parameter, optimizer: Any, rows: range) -> None:
-        for i in rows:
-            optimizer.zero_grad()
-            weight.grad = gradients[i].clone()
-            optimizer.step()
-
-    one = nn.Parameter(start.clone())
-    optimizer = make([one], algebra=algebra, **options)
-    steps(one, optimizer, range(3))
-    file = BytesIO()
-    torch.save({"weight": one.detach(), "state": optimizer.state_dict()}, file)
-    file.seek(0)
-    saved = torch.load(file, weights_only=True)
-    steps(one, optimizer, range(3, 6))
-
-    other = nn.Parameter(saved["weight"])
-    again = make([other], algebra=algebra, **options)
-    again.load_state_dict(saved["state"])
-    steps(other, again, range(3, 6))
-    assert torch.equal(one, other)
-
-
-def test_a_stored_generator_is_all_that_the_rotor_is_made_of() -> None:
-    task = Task(Cl3)
-    weight = task.run(RotorAdam, 20, lr=0.05, generator="bposit16")
-    kept = task.optimizer.state[weight]["generator"]
-    assert torch.equal(ops.fake_quant(kept, bposit16), kept)
-    assert torch.equal(exp(Cl3.bivector(kept)).coefficients, weight.detach())
-
-
-def test_small_steps_are_not_lost_by_a_stored_generator() -> None:
-    """A hundred steps, each far below the last bit of the generator, add up."""
-    weight = nn.Parameter(Cl3.rotor([1.0, 0, 0, 0]).floats(F8).coefficients)
-    with torch.no_grad():
-        weight.copy_(exp(Cl3.bivector([1.0, 0, 0]).floats(F8)).coefficients)
-    optimizer = RotorSGD([weight], lr=1e-4, algebra=Cl3, generator="bposit16")
-    for _ in range(100):
-        slope = torch.zeros(3, dtype=F8)
-        slope[0] = 1.0
-        weight.grad = (Cl3.bivector(slope) * Cl3.rotor(weight.detach())).coefficients
-        optimizer.step()
-    turned = log(Cl3.rotor(weight.detach())).coefficients
-    assert abs(turned[0] - 0.99) < 2**-8
-    assert turned[0] != 1.0
-
-
-# ---- what cannot be
-def test_errors_come_before_anything_moves() -> None:
-    good, bad = (nn.Parameter(rotors(Cl3, 1).coefficients) for _ in range(2))
-    before = good.detach().clone()
-    optimizer = RotorSGD([good, bad], lr=0.1, algebra=Cl3)
-    good.grad, bad.grad = torch.ones(1, 4, dtype=F8), torch.full((1, 4), torch.nan, dtype=F8)
-    with pytest.raises(FloatingPointError, match="gradient of parameter 1 of group 0 has NaN"):
-        optimizer.step()
-    bad.grad = torch.ones(1, 4, dtype=F8)
-    with torch.no_grad():
-        bad[0, 2] = torch.nan
-    with pytest.raises(FloatingPointError, match="rotor of parameter 1"):
-        optimizer.step()
-    assert torch.equal(good, before)
-
-
-def test_what_is_no_rotor() -> None:
-    def make(weight: Tensor, **options: Any) -> None:
-        RotorSGD([nn.Parameter(weight)], **{"algebra": Cl3, **options})
-
-    one = torch.tensor([1.0, 0, 0, 0], dtype=F8)
-    make(one)
-    for weight, options, error, match in (
-        (torch.zeros(4), {}, ValueError, "does not hold rotors"),
-        (torch.full((4,), torch.nan), {}, ValueError, "does not hold rotors"),
-        (torch.ones(3), {}, ValueError, r"shape \(3,\) for 4 blades: 1, e12, e13, e23"),
-        (torch.ones(2), {"blades": ("1", "e1")}, ValueError, "even blades, closed"),
-        (torch.ones(3), {"blades": ("1", "e12", "e13")}, ValueError, "closed under products"),
-        (one.float(), {"spec": bposit16}, TypeError, "posits appear as torch.float64"),
-        (one, {"lr": -1.0}, ValueError, "lr=-1.0"),
-        (one, {"algebra": Algebra(2)}, ValueError, "for 2 blades"),
-    ):
-        with pytest.raises(error, match=match):
-            make(weight, **options)
-    with pytest.raises(ValueError, match=r"betas\[1\]"):
-        RotorAdam([nn.Parameter(one)], betas=(0.9, 1.0), algebra=Cl3)
-    optimizer = RotorSGD([nn.Parameter(one)], algebra=Cl3)
-    with pytest.raises(ValueError, match="does not hold"):
-        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(4))]})
-    assert len(optimizer.param_groups) == 1
-
-
-def test_rotors_of_one_plane() -> None:
-    weight = nn.Parameter(torch.tensor([1.0, 0.0], dtype=F8))
-    optimizer = RotorSGD([weight], lr=0.5, algebra=Cl3, blades=("1", "e12"))
-    weight.grad = torch.tensor([0.0, 1.0], dtype=F8)
-    optimizer.step()
-    torch.testing.assert_close(weight.detach(), torch.tensor([cos(0.5), -sin(0.5)], dtype=F8))
-
-
+# ---- init
 @pytest.mark.parametrize("spec", [None, "bposit16"])
 def test_init_is_on_the_manifold(spec: str | None) -> None:
     for algebra in ALGEBRAS:
