@@ -20,7 +20,7 @@ from ..ops._define import spec_of, text_of
 from ..optim._formats import formats
 from . import init
 from ._blades import grade
-from ._space import Blade, format_in
+from ._space import Blade, constant, format_in
 from .algebra import Algebra
 from .functions import act, exp
 from .multivector import Multivector
@@ -54,6 +54,7 @@ def _check(x: Multivector, algebra: Algebra, channels: int, text: str) -> None:
         raise ValueError(f"the layer takes batches (..., {channels}), got {tuple(x.shape)}")
 
 
+@constant
 def _wide(text: str) -> str:
     """The wider of a format and bposit32: in fewer bits a rotor is none."""
     return text_of(formats(spec_of(text), bposit32).work)
