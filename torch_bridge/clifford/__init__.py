@@ -12,6 +12,7 @@ algorithms, and the update rules.
 """
 
 from . import init, nn
+from ._rotors import renormalized
 from .algebra import CGA3D, PGA3D, STA, Algebra, Cl3
 from .functions import (
     act,
@@ -31,5 +32,5 @@ from .projection import GradePreserving, grade_project_
 __all__ = [
     "CGA3D", "PGA3D", "STA", "Algebra", "Cl3", "GradePreserving", "Multivector", "RotorAdam",
     "RotorSGD", "act", "defect", "exp", "grade_project_", "init", "inverse", "log", "nn", "norm",
-    "norm_squared", "normalized", "sandwich",
+    "norm_squared", "normalized", "renormalized", "sandwich",
 ]  # fmt: skip

@@ -50,7 +50,7 @@ def check_rotors(x: Multivector, what: str) -> None:
     if not bool((unit.coefficients.abs() < 0.5).all()):
         raise ValueError(
             f"{what} does not hold rotors: R ~R differs from 1 by more than 1/2, or is NaN;"
-            " clifford.init.rotor_ makes rotors, clifford.normalized comes near"
+            " clifford.init.rotor_ makes rotors, clifford.renormalized leads near ones back"
         )
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import posit
 from posit import PositSpec, bposit8, bposit16, bposit32, from_fraction
 from torch_bridge import tensor
 from torch_bridge.clifford import CGA3D, PGA3D, STA, Algebra, Cl3, Multivector
+from torch_bridge.clifford import _blades as masks
 from torch_bridge.clifford import _form as forms
 from torch_bridge.clifford._blades import BILINEAR, Signature
+from torch_bridge.clifford._results import multiplied
 
 from . import model
 from .model import ALGEBRAS, CHANGES, PRODUCTS
@@ -248,3 +252,48 @@ def test_one_wrong_sign_is_found(pair: tuple[int, int], monkeypatch: pytest.Monk
         forms.form_of.cache_clear()
     monkeypatch.undo()
     check_posits(Cl3, "geometric", bposit16)
+
+
+def test_rounding_each_step_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products rounded, then added one after the other, as without a quire."""
+
+    def rounding(x: Any, y: Any, spec: PositSpec) -> Any:
+        total, *others = np.moveaxis(np.asarray(posit.mul(x, y, spec)), -1, 0)
+        for term in others:
+            total = posit.add(total, term, spec)
+        return total
+
+    monkeypatch.setattr("torch_bridge.clifford._product.quire.dot", rounding)
+    for algebra in (Cl3, PGA3D):
+        with pytest.raises(AssertionError):
+            check_posits(algebra, "geometric", bposit16)
+
+
+def test_a_wrong_dual_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The complement without its signs."""
+    monkeypatch.setattr(masks, "dual", lambda mask, signature: (1, signature.whole ^ mask))
+    forms.form_of.cache_clear()
+    try:
+        with pytest.raises(AssertionError):
+            check_posits(PGA3D, "regressive", bposit16)
+    finally:
+        forms.form_of.cache_clear()
+
+
+# ---- sparsity
+def test_only_terms_that_exist_are_multiplied() -> None:
+    """As many multiply-adds as the Cayley table has entries between the blades there are."""
+
+    def terms(x: Multivector, y: Multivector, kind: str = "geometric") -> int:
+        form, _ = multiplied(kind, x._space, y._space)
+        return len(forms.form_of(form).table(2).terms)
+
+    one = Cl3.multivector(torch.ones(8))
+    rotor, vector = one.grade(0, 2), one.grade(1)
+    assert terms(one, one) == 64
+    assert terms(one, one, "outer") == 27
+    assert terms(rotor, rotor) == 16
+    assert terms(rotor, vector) == 12
+    assert terms(vector, vector, "outer") == 6
+    motor = PGA3D.multivector(torch.ones(16))
+    assert terms(motor, motor) == 192

@@ -121,6 +121,12 @@ def test_it_is_an_optimizer() -> None:
     optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
     assert len(inner.param_groups) == 3
     assert "AdamW" in repr(optimizer)
+    seen: list[int] = []
+    handle = optimizer.register_step_post_hook(lambda *_: seen.append(1))
+    optimizer.step()
+    handle.remove()
+    optimizer.step()
+    assert seen == [1]
 
 
 def test_projection_is_in_place_and_removes_nan() -> None:

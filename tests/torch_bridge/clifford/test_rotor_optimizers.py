@@ -16,6 +16,7 @@ from posit import bposit16
 from torch_bridge import ops
 from torch_bridge._parameter import PositParameter
 from torch_bridge.clifford import (
+    CGA3D,
     PGA3D,
     STA,
     Algebra,
@@ -27,8 +28,9 @@ from torch_bridge.clifford import (
     defect,
     exp,
     log,
+    normalized,
+    renormalized,
 )
-from torch_bridge.clifford._rotors import renormalized
 
 from .test_rotors import F8, randn, rotors
 
@@ -109,6 +111,48 @@ def test_rotors_stay_rotors(case: tuple[Algebra, Make, dict[str, Any]]) -> None:
 def test_rotors_stay_rotors_for_ten_thousand_steps(part: Any) -> None:
     for algebra, make, options in part.take(KEPT):
         stays_on_the_manifold(algebra, make, 10_000, **options)
+
+
+FOUR = [
+    (Algebra(4), RotorAdam, {"lr": 0.02, "spec": "bposit32"}),
+    (Algebra(4), RotorAdam, {"lr": 0.02, "generator": "bposit16"}),
+    (CGA3D, RotorSGD, {"lr": 0.01, "spec": "bposit32"}),
+    (Algebra(6), RotorSGD, {"lr": 0.05}),
+]
+
+
+@pytest.mark.parametrize("case", FOUR, ids=named)
+def test_there_are_no_four_vectors_in_the_square(case: tuple[Algebra, Make, Any]) -> None:
+    """⟨R ~R⟩₄ = 0, which a norm alone does not see."""
+    algebra, make, options = case
+    task = Task(algebra)
+    r = algebra.rotor(task.run(make, 30, **options).detach())
+    square = r * r.reverse()
+    assert 4 in square.grades
+    assert square.grade(4).coefficients.abs().max() <= 1e-6
+    assert task.worst <= 1e-6
+
+
+def test_a_norm_alone_does_not_see_four_vectors() -> None:
+    """Adam, and division by the norm, leave them."""
+
+    def scaled(params: Any, lr: float, **_: Any) -> Any:
+        made: Any = torch.optim.Adam(params, lr=lr)
+        step = made.step
+
+        def renormalising(closure: Any = None) -> Any:
+            found, r = step(closure), Algebra(4).rotor(params[0].detach())
+            params[0].data.copy_(normalized(r).coefficients)
+            made.defect = 0.0
+            return found
+
+        made.step = renormalising
+        return made
+
+    r = Algebra(4).rotor(Task(Algebra(4)).run(scaled, 30, lr=0.02).detach())
+    square = r * r.reverse()
+    assert (square["1"] - 1).abs().max() < 1e-14
+    assert square["e1234"].abs().max() > 1e-4
 
 
 def test_what_bposit16_does() -> None:
@@ -291,6 +335,7 @@ def test_what_is_no_rotor() -> None:
         (torch.ones(2), {"blades": ("1", "e1")}, ValueError, "even blades, closed"),
         (torch.ones(3), {"blades": ("1", "e12", "e13")}, ValueError, "closed under products"),
         (one.float(), {"spec": bposit16}, TypeError, "posits appear as torch.float64"),
+        (one.float(), {"generator": bposit16}, TypeError, "posits appear as torch.float64"),
         (one, {"lr": -1.0}, ValueError, "lr=-1.0"),
         (one, {"algebra": Algebra(2)}, ValueError, "for 2 blades"),
     ):
@@ -302,6 +347,26 @@ def test_what_is_no_rotor() -> None:
     with pytest.raises(ValueError, match="does not hold"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(4))]})
     assert len(optimizer.param_groups) == 1
+
+
+def test_a_step_that_leads_nowhere_is_refused() -> None:
+    """A boost so long that no norm is left of it."""
+    algebra = Algebra(1, 1)
+    weight = nn.Parameter(torch.tensor([1.0, 0.0], dtype=F8))
+    optimizer = RotorSGD([weight], lr=1.0, algebra=algebra)
+    weight.grad = torch.tensor([0.0, 40.0], dtype=F8)
+    with pytest.raises(FloatingPointError, match="step 1 leads to no rotor"):
+        optimizer.step()
+    assert weight.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("spec", [None, bposit16], ids=str)
+def test_no_rotors_at_all(spec: Any) -> None:
+    weight = nn.Parameter(torch.empty(0, 4, dtype=F8))
+    optimizer = RotorAdam([weight], algebra=Cl3, spec=spec)
+    weight.grad = torch.empty(0, 4, dtype=F8)
+    optimizer.step()
+    assert optimizer.defect == 0
 
 
 def test_rotors_of_one_plane() -> None:
