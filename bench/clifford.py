@@ -43,7 +43,13 @@ def pairs(config: Config) -> Iterator[Pair]:
 
 
 def _pair(
-    signature: Any, parts: Any, dtype: Any, training: bool, config: Config, rows: int | None = None
+    signature: Any,
+    parts: Any,
+    dtype: Any,
+    training: bool,
+    config: Config,
+    *,
+    rows: int | None = None,
 ) -> Pair:
     import torch
 
