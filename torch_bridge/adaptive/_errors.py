@@ -85,7 +85,7 @@ def _error(tangents: list[Tangent], slopes: list[Tensor], start: int, divisor: i
     if spec is None:
         total = torch.zeros(shape, dtype=tangents[0].dtype)
         for tangent, slope in zip(tangents, slopes, strict=True):
-            d = (slope.cpu() / divisor).to(total.dtype).reshape(-1, *[1] * (len(shape) - 1))
+            factor = (slope.cpu() / divisor).to(total.dtype).reshape(-1, *[1] * (len(shape) - 1))
             total += tangent.samples(start, start + samples).mul_(factor)
         return total
     summed = np.stack([bits_of(s, WORK) for s in slopes], -1)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 import posit
 import quire
-from posit import bposit64
+from posit import PositSpec, bposit64
 from quire import Accumulators
 
 from .._patterns import Patterns
@@ -56,8 +56,8 @@ class Derivatives:
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self.losses = Accumulators((1, 1), WORK)
-        self.sums = {seed: Accumulators((1, 1), WORK) for seed in seeds}
+        self.losses = Accumulators(1, WORK)
+        self.sums = {seed: Accumulators(1, WORK) for seed in seeds}
         self.samples = 0
 
     @property
@@ -106,12 +106,12 @@ class Derivatives:
 
 
 def _add(total: Accumulators, values: Tensor) -> None:
-    column = bits_of(values, WORK)[:, np.newaxis]
-    total.add_products(np.broadcast_to(_ONE, (1, len(column))), column)
+    row = bits_of(values, WORK)
+    total.add_dots(row, np.broadcast_to(_ONE, row.shape))
 
 
 def _per(total: Accumulators, count: int) -> Patterns:
-    (exact,) = total.values().reshape(-1)
+    (exact,) = total.values()
     found = None if exact is None else Fraction(exact) / count
     return np.asarray(posit.from_fraction(found, WORK), WORK.storage)
 
@@ -181,16 +181,25 @@ def _solved(gram: Accumulators, right: Patterns) -> Patterns:
 
 
 def combined(
-    leaf: Leaf, seeds: Iterable[int], weights: Patterns, distribution: Distribution
-) -> Iterator[tuple[slice, Accumulators]]:
-    """Σ_k w_k·v_k for a parameter: exact, a block of rows (1, elements) at a time."""
+    leaf: Leaf, seeds: Iterable[int], weights: Patterns, distribution: Distribution, to: PositSpec
+) -> Iterator[tuple[slice, Patterns]]:
+    """Σ_k w_k·v_k for a parameter, each element an exact sum rounded once to ``to``.
+
+    Yields blocks of rows, in one axis.
+    """
     parts = [leaf_tangent(leaf, seed, distribution) for seed in seeds]
+    groups = [slice(k, k + _TOGETHER) for k in range(0, len(parts), _TOGETHER)]
+
+    def drawn(block: int, group: slice) -> Patterns:
+        return np.stack([bits_of(p.block(block), WORK).reshape(-1) for p in parts[group]])
+
     for i in range(parts[0].count):
-        total: Accumulators | None = None
-        for start in range(0, len(parts), _TOGETHER):
-            some = parts[start : start + _TOGETHER]
-            v = np.stack([bits_of(p.block(i), WORK).reshape(-1) for p in some])
-            total = Accumulators((1, v.shape[1]), WORK) if total is None else total
-            total.add_products(weights[np.newaxis, start : start + _TOGETHER], v)
-        assert total is not None
-        yield parts[0].rows(i), total
+        v = drawn(i, groups[0])
+        if to == WORK and len(groups) == 1:  # the same sums, sooner
+            yield parts[0].rows(i), np.asarray(quire.dot(v.T, weights, WORK))
+            continue
+        total = Accumulators((1, v.shape[1]), WORK)
+        for group in groups:
+            v = v if group is groups[0] else drawn(i, group)
+            total.add_products(weights[np.newaxis, group], v)
+        yield parts[0].rows(i), total.round(to).reshape(-1)

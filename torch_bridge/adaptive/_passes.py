@@ -6,6 +6,7 @@ of each layer's output gets noise of its own for each sample.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,6 +22,10 @@ from ._layers import Layer, Leaf, Plan, activations_of, lent, pass_through, plai
 from ._tangents import Distribution, Tangent
 
 __all__ = ["Loss", "Noise", "Perturb", "Problem", "leaf_tangent", "one_pass", "one_tensor"]
+
+# The first use of forward mode makes torch warn of code of its own.
+with warnings.catch_warnings(action="ignore", category=DeprecationWarning), forward_ad.dual_level():
+    forward_ad.make_dual(torch.zeros(()), torch.zeros(()))
 
 Perturb = Literal["weights", "activations"]
 Loss = Callable[[Any, Any], Tensor]

@@ -35,10 +35,9 @@ from torch import Tensor, nn
 
 import posit
 from posit import PositSpec
-from posit.spec import SpecLike
-from quire import Accumulators
 
 from .._patterns import patterns_of, write
+from ..ops._kernels import tensor_of
 from ..optim._formats import formats
 from ..optim._update import UPDATES, Place
 from ._batches import Batch, parts_of, repeatable
@@ -177,8 +176,9 @@ def gradient(
     for leaf in plan.leaves:
         made = torch.empty_like(leaf.parameter, requires_grad=False)
         rows = made.reshape(1) if made.dim() == 0 else made
-        for where, total in combined(leaf, seeds, weights, distribution):
-            rows[where] = _rounded(total, leaf.spec).reshape(rows[where].shape).to(made)
+        to = leaf.spec or WORK
+        for where, bits in combined(leaf, seeds, weights, distribution, to):
+            rows[where] = tensor_of(bits, to).reshape(rows[where].shape).to(made)
         tensors[leaf.name] = made
     return Estimate(found.loss(), tensors, seeds)
 
@@ -247,23 +247,19 @@ class Trainer:
         for leaf in plan.leaves:
             p = leaf.parameter.detach()
             rows = p.reshape(1) if p.dim() == 0 else p
-            for where, total in combined(leaf, seeds, steps, self.distribution):
+            f = None if leaf.spec is None else formats(leaf.spec, PositSpec.parse("bposit32"))
+            to = WORK if f is None else f.work
+            for where, bits in combined(leaf, seeds, steps, self.distribution, to):
                 part = rows[where]
-                self._move(part, total, leaf.spec, start)
+                if f is None:
+                    part += tensor_of(bits, to).reshape(part.shape).to(part)
+                else:
+                    place = Place(self.seed, self.steps, start)
+                    old, step = patterns_of(part, f.weight), bits.reshape(part.shape)
+                    write(part, UPDATES[self.update].moved(old, step, {}, f, place), f.weight)
                 start += part.numel()
         self.steps += 1
         return found.loss()
-
-    def _move(self, part: Tensor, total: Accumulators, spec: PositSpec | None, start: int) -> None:
-        if spec is None:
-            part += _rounded(total, None).reshape(part.shape).to(part)
-            return
-        f = formats(spec, PositSpec.parse("bposit32"))
-        moved = UPDATES[self.update].moved(
-            patterns_of(part, spec), total.round(f.work).reshape(part.shape), {}, f,
-            Place(self.seed, self.steps, start),
-        )  # fmt: skip
-        write(part, moved, spec)
 
     def state_dict(self) -> dict[str, Any]:
         """What the next step depends on, beside the model: its number."""
@@ -290,11 +286,6 @@ def _seeds(tangents: Tangents, seed: int, step: int, distribution: str) -> list[
         possible = ", ".join(get_args(Distribution))
         raise ValueError(f"distribution={distribution!r}: possible are {possible}")
     return seeds_of(tangents if isinstance(tangents, int) else list(tangents), seed, step)
-
-
-def _rounded(total: Accumulators, spec: SpecLike | None) -> Tensor:
-    to = WORK if spec is None else PositSpec.parse(spec)
-    return torch.from_numpy(np.asarray(posit.decode(total.round(to), to), np.float64))
 
 
 def _derivatives(problem: Problem, batch: Batch, seeds: list[int]) -> Derivatives:
