@@ -18,6 +18,7 @@ from posit import PositSpec, bposit32
 from posit.spec import SpecLike
 
 from .. import gradients, ops
+from .._parameter import PositParameter
 from ..ops._define import spec_of, text_of
 from ..ops._kernels import tensor_of
 from ..optim._base import check_range
@@ -84,6 +85,8 @@ class _RotorOptimizer(Optimizer):
                 )
             if (group["spec"] or group["generator"]) and p.dtype != torch.float64:
                 raise TypeError(f"rotor {i} is {p.dtype}: posits appear as torch.float64")
+            if isinstance(p, PositParameter) and text_of(p.spec) != group["spec"]:
+                raise TypeError(f"rotor {i} is a parameter of {p.spec}: give that as spec")
             check_rotors(Multivector(p.detach(), place._replace(spec="").text), f"rotor {i}")
 
     @torch.no_grad()

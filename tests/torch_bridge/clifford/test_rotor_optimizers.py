@@ -190,6 +190,9 @@ def test_what_is_no_rotor() -> None:
             make(weight, **options)
     with pytest.raises(ValueError, match=r"betas\[1\]"):
         RotorAdam([nn.Parameter(one)], betas=(0.9, 1.0), algebra=Cl3)
+    for spec in (None, "bposit32"):
+        with pytest.raises(TypeError, match="is a parameter of <16,6,5>: give that as spec"):
+            RotorSGD([PositParameter(one, True, bposit16)], algebra=Cl3, spec=spec)
     optimizer = RotorSGD([nn.Parameter(one)], algebra=Cl3)
     with pytest.raises(ValueError, match="does not hold"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(4))]})
