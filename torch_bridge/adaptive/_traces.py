@@ -110,7 +110,7 @@ class _Exact:
         self.sums.clear().add_dots(held, np.full_like(held, self._scalar(factor)))
 
     def value(self) -> Tensor:
-        return -tensor_of(self.sums.round(), self.sums.spec)
+        return 0.0 - tensor_of(self.sums.round(), self.sums.spec)  # without a negative zero
 
     def deposit(self, weight: Tensor, reward: float) -> None:
         into = gradients.of(weight, self.sums.spec)
