@@ -114,7 +114,7 @@ def _reverse(model: nn.Module) -> Step:
         with torch.no_grad():
             for p in model.parameters():
                 assert p.grad is not None
-                p -= 1e-6 * p.grad
+                p.sub_(p.grad, alpha=1e-6)
                 p.grad = None
 
     return run
@@ -259,7 +259,7 @@ def plot(found: dict[str, list[dict[str, Any]]], depths: list[int], folder: Path
         figure.savefig(folder / f"forward_memory.{kind}", dpi=110)
 
 
-def main(
+def main(  # noqa: PLR0917
     depth: Annotated[list[int] | None, typer.Option(help="Depths; 2, 4, … 64 by default.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print depths, peaks and ratios.")] = False,
     fresh: Annotated[bool, typer.Option(help="Also look at fresh processes.")] = True,
