@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from itertools import islice
 from math import radians
@@ -85,6 +86,7 @@ def stars(seeds: Sequence[int], noise: float = 20.0, outliers: float = 0.2) -> P
     return Problems.of([v.known for v in views], [v.seen for v in views], limit, truth)
 
 
+@cache
 def gait(leg: str) -> Problems:
     """Attitudes of a leg while it walks, one each half second; ``leg`` is "upper" or "lower".
 

@@ -109,7 +109,7 @@ class Columns(Arm):
     def rotation(self, value: Tensor) -> Tensor:
         u, _, v = torch.linalg.svd(self._matrix(value.to(F8)))
         u[..., -1] *= torch.linalg.det(u @ v)[..., None]
-        return u @ v
+        return torch.bmm(u, v)
 
     def violation(self, value: Tensor) -> Tensor:
         return _gram_defect(value.to(F8))

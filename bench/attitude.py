@@ -133,12 +133,13 @@ def draw(results: Mapping[str, Mapping[str, Found]], path: Path) -> None:
     hues = {"rotor": "#0072B2", "quaternion": "#C75300", "6-D": "#009E73", "matrix": "#A8467F"}
     dashes = {"bposit16": (0, (1, 1.2)), "bposit32": "solid", "float32": (0, (5, 1.5))}
 
+    variants = {"of a bposit16 generator": "#56B4E9", "moments by coefficient": "#6B727C"}
+
     def style(arm: str) -> dict[str, Any]:
         kind, number, *more = arm.split(", ")
         return {
-            "color": hues[kind],
-            "linestyle": (0, (6, 1.5, 1.2, 1.5)) if more else dashes[number],
-        }
+            "color": variants[more[0]] if more else hues[kind], "linestyle": dashes[number],
+        }  # fmt: skip
 
     figure = Figure(figsize=(11, 8.4), layout="constrained", facecolor="white")
     halves = figure.add_gridspec(2, 1)
@@ -159,7 +160,7 @@ def draw(results: Mapping[str, Mapping[str, Found]], path: Path) -> None:
     for panel, (key, (title, scale)) in zip(panels, parts.items(), strict=True):
         for y, arm in enumerate(names):
             values = [max(v / scale, 1e-9) for v in found[arm][key]]
-            color = hues[arm.split(",")[0]]
+            color = style(arm)["color"]
             panel.plot(values, [y] * len(values), "|", color=color, alpha=0.35, markersize=9)
             panel.plot(interval(values)[0], y, "o", color=color, markersize=6)
         panel.set_xscale("log")
@@ -200,7 +201,7 @@ def main(  # noqa: PLR0917
         both = zip(cells, runs, strict=True)
         for (arm, _), run in track(both, "turning …", len(cells), console=Console(stderr=True)):
             for task, found in run.result().items():
-                results[task][arm] = found
+                results[task][arm] = _rounded(found)
     machine = _machine.describe(0, None, processes)
     text = ["# Attitude: rotors that stay rotors, beside what people use", ""]
     text += [f"- {key}: {machine[key]}" for key in ("machine", "packages", "commit", "date")]
@@ -209,7 +210,7 @@ def main(  # noqa: PLR0917
         text += table(task, found)
     text += [READING]
     (out / "attitude.md").write_text("\n".join(text) + "\n", encoding="utf-8")
-    head = {"machine": machine, "steps": steps, "results": _rounded(results)}
+    head = {"machine": machine, "steps": steps, "results": results}
     (out / "attitude.json").write_text(json.dumps(head) + "\n", encoding="utf-8")
     if figure is not None:
         draw(results, figure)

@@ -30,10 +30,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.optim.lr_scheduler import LambdaLR
 
+from posit import PositSpec
 from torch_bridge.clifford import Cl3, Multivector, RotorAdam, act, defect, normalized
 from torch_bridge.clifford.nn import RotorLayer
 
 F8 = torch.float64
+FLOATS = {"float32": torch.float32, "float64": F8}
 ARCSECOND = pi / 180 / 3600
 STARS = 117_955
 FAINTEST, WIDE = 5.5, 20.0  # magnitude; degrees from the middle of the picture to its edge
@@ -61,12 +63,13 @@ def stars(faintest: float = FAINTEST, catalogue: Path | None = None) -> Tensor:
             ) from error
         catalogue = catalog_path()
     wanted = f"{catalogue} is not hip2.dat of {STARS} stars, with angles in radians"
+    lines = catalogue.read_bytes().splitlines()
+    if len(lines) != STARS:
+        raise ValueError(f"{wanted}: it has {len(lines)} lines")
     try:  # right ascension, declination, Hp
-        columns = np.loadtxt(catalogue, usecols=(4, 5, 19), ndmin=2)
-    except (ValueError, UnicodeDecodeError) as error:
+        columns = np.loadtxt(lines, usecols=(4, 5, 19))
+    except (ValueError, IndexError) as error:
         raise ValueError(f"{wanted}: {error}") from error
-    if len(columns) != STARS:
-        raise ValueError(f"{wanted}: it has {len(columns)}")
     ascension, declination, magnitude = columns.T
     if not (np.isfinite(columns).all() and np.abs(declination).max() <= pi / 2):
         raise ValueError(f"{wanted}: it has NaN, or declinations beyond the poles")
@@ -99,12 +102,16 @@ def view(sky: Tensor, seed: int, noise: float = 20.0, outliers: float = 0.2) -> 
         Standard deviation along each axis, in arcseconds.
     outliers : float
         The share of stars that are taken for another one in the picture.
+
+    Raises ValueError for fewer than three stars in the picture.
     """
     draw = torch.Generator().manual_seed(seed)
     truth = matrix(normalized(Cl3.rotor(torch.randn(4, generator=draw, dtype=F8))))
     known = sky[sky @ truth[2] > cos(radians(WIDE))]
     seen = known @ truth.T
     n = len(known)
+    if n < 3:
+        raise ValueError(f"{n} stars are in the picture: fainter ones, or another seed, are needed")
     wrong = torch.rand(n, generator=draw) < outliers
     others = seen[torch.randint(n, (n,), generator=draw)]
     errors = noise * ARCSECOND * torch.randn(n, 3, generator=draw, dtype=F8)
@@ -116,13 +123,14 @@ def view(sky: Tensor, seed: int, noise: float = 20.0, outliers: float = 0.2) -> 
 def matrix(rotor: Multivector) -> Tensor:
     """Matrices (..., 3, 3) of rotors (...) of any length, in float64."""
     axes = Cl3.vector(torch.eye(3, dtype=F8))
-    turned: Tensor = act(rotor.floats(F8)[..., None], axes, unit=False).coefficients
-    return turned.transpose(-1, -2)
+    columns: Tensor = act(rotor.floats(F8)[..., None], axes, unit=False).coefficients
+    return torch.transpose(columns, -1, -2)
 
 
 def angle(a: Tensor, b: Tensor) -> Tensor:
     """Radians (...) between rotations (..., 3, 3), small ones as exact as large ones."""
-    return 2 * ((a - b).norm(dim=(-2, -1)) / 8**0.5).clamp(max=1).asin()
+    apart = (a - b).norm(dim=(-2, -1))
+    return 2 * torch.asin((apart / 8**0.5).clamp(max=1))
 
 
 def optimum(known: Tensor, seen: Tensor, limit: float) -> Tensor:
@@ -175,8 +183,8 @@ def descend(
 
 def solve(data: View, name: str, steps: int, lr: float = 0.5) -> Iterator[Multivector]:
     """The rotor after each step, from 1 on. ``name`` is a posit format, float32 or float64."""
-    floats = name in ("float32", "float64")
-    spec, dtype = (None, getattr(torch, name)) if floats else (name, F8)
+    dtype = FLOATS.get(name, F8)  # of which posits are shown, too
+    spec = None if name in FLOATS else PositSpec.parse(name)
     layer = RotorLayer(Cl3, 1, std=0.0, spec=spec, dtype=dtype)
     optimizer = RotorAdam(layer.parameters(), lr, algebra=Cl3, spec=spec)
     known, seen = Cl3.vector(data.known[:, None].to(dtype), spec), data.seen[:, None]
@@ -225,12 +233,12 @@ def main() -> None:
     if not 0 <= options.outliers < 1 or options.noise < 0 or options.steps < 1:
         parser.error("possible are 0 <= outliers < 1, noise >= 0 and steps >= 1")
     try:
+        for name in set(options.formats) - set(FLOATS):
+            PositSpec.parse(name)
         sky = stars(options.faintest)
-    except ModuleNotFoundError as error:
+        data = view(sky, options.seed, options.noise, options.outliers)
+    except (ModuleNotFoundError, ValueError) as error:
         parser.exit(1, f"{error}\n")
-    data = view(sky, options.seed, options.noise, options.outliers)
-    if len(data.known) < 3:
-        parser.exit(1, f"only {len(data.known)} stars in the picture: raise --faintest\n")
     best = optimum(data.known, data.seen, LIMIT * ARCSECOND)
     print(f"{len(data.known)} stars, {int(data.wrong.sum())} taken for others")
     print(f"the optimum is {angle(best, data.truth) / ARCSECOND:.2f} arcseconds off the truth\n")
