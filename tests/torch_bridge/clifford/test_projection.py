@@ -90,6 +90,23 @@ def test_masked_gradients_alone_would_not_do() -> None:
     check_even(weight)
 
 
+@pytest.mark.parametrize("closure", [True, False])
+def test_the_optimizer_never_sees_forbidden_gradients(closure: bool) -> None:
+    """Its moments have none; LBFGS, whose steps mix all coefficients, would go elsewhere."""
+    weight, loss = problem()
+    inner = torch.optim.AdamW([weight], lr=0.05)
+    optimizer = GradePreserving(inner, {weight: EVEN})
+    if closure:
+        train(weight, loss, optimizer, 3)
+    else:
+        loss().backward()
+        optimizer.step()
+    for name in ("exp_avg", "exp_avg_sq"):
+        moment = inner.state[weight][name]
+        assert not moment[..., ~EVEN].any()
+        assert moment[..., EVEN].all()
+
+
 def test_it_is_an_optimizer() -> None:
     """Schedulers, checkpoints, groups; other parameters are left alone."""
     weight, loss = problem()

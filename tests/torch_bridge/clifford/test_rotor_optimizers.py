@@ -97,6 +97,23 @@ def test_gradients_are_exact_over_micro_batches() -> None:
     assert torch.equal(*made)
 
 
+def test_gradients_that_a_step_has_used_are_not_added_to() -> None:
+    start = ops.fake_quant(rotors(Cl3, 1).coefficients[0], bposit16)
+    weight = PositParameter(start, True, bposit16)
+    optimizer = RotorSGD([weight], lr=0.3, algebra=Cl3, spec=bposit16)
+    x = Cl3.vector([1.0, 2.0, 3.0], spec=bposit16)
+
+    def backward() -> None:
+        (Cl3.rotor(weight, spec=bposit16) * x).coefficients.sum().backward()
+
+    backward()
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="was used by step 1"):
+        backward()
+    optimizer.zero_grad()
+    backward()
+
+
 @pytest.mark.parametrize("case", KEPT, ids=named)
 def test_checkpoints_continue_bit_for_bit(case: tuple[Algebra, Make, dict[str, Any]]) -> None:
     algebra, make, options = case

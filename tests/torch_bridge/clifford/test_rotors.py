@@ -113,6 +113,26 @@ def test_cancelling_norms_are_exact() -> None:
     assert torch.equal(renormalized(up).coefficients, up.coefficients)
 
 
+@pytest.mark.parametrize("power", [4, 12, 20, 24, 26])
+def test_norms_of_which_float64_sees_a_part(power: int) -> None:
+    """Large terms cancel and leave a norm with as many wrong digits as they are larger."""
+    algebra, rng = Algebra(2, 1), np.random.default_rng(9)
+    raw = rng.uniform(1, 2, (40, 4))
+    raw[:, 0] *= 2.0**power
+    raw[:, 3] = raw[:, 0]
+    raw[:, 1] *= 2
+    x = algebra.rotor(torch.from_numpy(raw), spec=bposit32)
+    found = renormalized(x)
+    for i in range(40):
+        a, b, c, d = (Fraction(v) for v in x[i].coefficients.tolist())
+        scale = posit.to_fraction(
+            reciprocal_root(a * a + b * b - c * c - d * d, bposit32), bposit32
+        )
+        assert scale is not None
+        exact = [posit.from_fraction(u * scale, bposit32) for u in (a, b, c, d)]
+        assert model.bits(found[i]) == exact
+
+
 @every_algebra
 @pytest.mark.parametrize("spec", [None, bposit32], ids=str)
 def test_renormalisation_leads_back(algebra: Algebra, spec: PositSpec | None) -> None:
