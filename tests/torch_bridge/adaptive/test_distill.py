@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import doctest
+import json
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -343,6 +345,24 @@ def test_a_teacher_is_worth_labels() -> None:
     assert right(student, here) > right(teacher, here) + 0.04
     assert right(student, here) > right(plain, here)
     assert right(student, there) > right(plain, there) + 0.02  # and it forgets less
+
+
+def test_the_page_has_the_committed_results() -> None:
+    from bench.distill import tables
+
+    root = Path(__file__).parents[3]
+    read = json.loads((root / "bench/results/distill.json").read_text())["accuracies"]
+    found = {arm: {int(n): points for n, points in of.items()} for arm, of in read.items()}
+    made = "\n".join(tables(found))
+    assert (root / "bench/results/distill.md").read_text().endswith(made + "\n")
+    page = (root / "docs/distill.md").read_text()
+    _, accuracies, _, here, there = made.split("\n## ")
+    rows = [line for line in accuracies.splitlines() if " ± " in line]
+    pairs = zip(here.splitlines(), there.splitlines(), strict=True)
+    rows += [a + b.split("|", 2)[2] for a, b in pairs if " ± " in a]
+    assert len(rows) == 15
+    for row in rows:
+        assert row in page
 
 
 def test_examples() -> None:

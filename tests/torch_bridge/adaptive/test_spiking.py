@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import json
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import gmpy2
@@ -30,6 +32,7 @@ from torch_bridge.adaptive.spiking import (
 from torch_bridge.ops._kernels import bits_of
 from torch_bridge.optim import PositAdamW, PositSGD
 
+ROOT = Path(__file__).parents[3]
 RULE = STDP(0.75, 0.5, 3.0, 7.0)
 specs = pytest.mark.parametrize("spec", [bposit16, bposit32, PositSpec(12, 4, 5)], ids=str)
 
@@ -463,6 +466,18 @@ def test_it_learns_digits(spec: PositSpec | None) -> None:
 
 def test_it_does_not_know_them_before() -> None:
     assert knows(None, 0) < 0.6
+
+
+def test_the_page_has_the_committed_results() -> None:
+    from bench.spiking import ARMS, _row
+
+    found = json.loads((ROOT / "bench/results/spiking.json").read_text())
+    results = (ROOT / "bench/results/spiking.md").read_text()
+    page = (ROOT / "docs/spiking.md").read_text()
+    for arm in ("k-means", *ARMS):
+        assert _row(found, arm) in results
+        shown = _row(found, arm).split("|")[2:4]
+        assert f" |{'|'.join(shown)}|" in page
 
 
 def test_examples() -> None:
