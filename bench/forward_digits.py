@@ -140,7 +140,10 @@ def learn(  # noqa: PLR0917
     spent, done = 0.0, 0
     for batch in _batches(train, size, seed):
         start = time.process_time()
-        step(batch)
+        try:
+            step(batch)
+        except FloatingPointError:  # diverged: a rate for none
+            return {"steps": 0.0}
         spent, done = spent + time.process_time() - start, done + 1
         if done == steps:
             found["steps"], found["ms"] = _accuracy(model, test), 1e3 * spent / done

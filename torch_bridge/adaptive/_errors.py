@@ -55,7 +55,14 @@ def by_activations(problem: Problem, batch: Batch, found: Derivatives) -> dict[s
                 before()
                 noise = Noise(found.seeds, problem.distribution, start)
                 _back(plan, part[0], noise, slopes, divisor)
-        return collected()
+        made = collected()
+    wrong = [name for name, g in made.items() if not g.isfinite().all()]
+    if wrong:
+        raise FloatingPointError(
+            f"the gradient of {wrong[0]} has elements that are no numbers ({len(wrong)} of"
+            f" {len(made)} parameters'); no parameter was changed"
+        )
+    return made
 
 
 def _back(
