@@ -33,10 +33,16 @@ from ._layers import Leaf
 from ._passes import leaf_tangent
 from ._tangents import Distribution
 
-__all__ = ["ESTIMATORS", "WORK", "Derivatives", "Estimator", "combined", "weights_of"]
+__all__ = [
+    "WORK",
+    "Derivatives",
+    "Estimator",
+    "check_count",
+    "combined",
+    "weights_of",
+]
 
 Estimator = Literal["averaged", "projected"]
-ESTIMATORS = ("averaged", "projected")
 WORK = bposit64
 
 _TOGETHER = 16  # directions whose blocks are in memory at a time
@@ -116,6 +122,16 @@ def _per(total: Accumulators, count: int) -> Patterns:
     return np.asarray(posit.from_fraction(found, WORK), WORK.storage)
 
 
+def check_count(seeds: Sequence[int], estimator: Estimator, leaves: Sequence[Leaf]) -> None:
+    """Raise ValueError for more directions than parameters with "projected"."""
+    size = sum(leaf.parameter.numel() for leaf in leaves)
+    if estimator == "projected" and len(seeds) > size:
+        raise ValueError(
+            f"{len(seeds)} directions in a space of {size} parameters are dependent: 'projected'"
+            f" takes at most {size}, 'averaged' any number"
+        )
+
+
 def weights_of(
     found: Derivatives, estimator: Estimator, leaves: Sequence[Leaf], distribution: Distribution
 ) -> Patterns:
@@ -126,17 +142,11 @@ def weights_of(
     does not depend on the order they were given in, not even where the solution cannot be certified
     to be the correctly rounded one.
 
-    Raises ValueError for more directions than parameters, or dependent ones, with "projected".
+    Raises ValueError for dependent directions with "projected".
     """
     seeds = found.seeds
     if estimator == "averaged":
         return found.means(len(seeds))
-    size = sum(leaf.parameter.numel() for leaf in leaves)
-    if len(seeds) > size:
-        raise ValueError(
-            f"{len(seeds)} directions in a space of {size} parameters are dependent: 'projected'"
-            f" takes at most {size}, 'averaged' any number"
-        )
     order = in_order(seeds)
     gram = _gram([seeds[k] for k in order], leaves, distribution)
     made = np.empty(len(seeds), WORK.storage)

@@ -21,13 +21,12 @@ from posit.reference import uniform64
 
 from ..ops import fake_quant
 
-__all__ = ["BLOCK", "DISTRIBUTIONS", "Distribution", "Tangent", "seeds_of"]
+__all__ = ["BLOCK", "Distribution", "Tangent", "seeds_of"]
 
 BLOCK = 1 << 13
 """Elements of a block, as far as whole rows allow; part of what a seed means."""
 
 Distribution = Literal["normal", "rademacher"]
-DISTRIBUTIONS = ("normal", "rademacher")
 
 
 @dataclass(frozen=True)

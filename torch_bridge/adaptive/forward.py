@@ -42,7 +42,7 @@ from ..optim._formats import formats
 from ..optim._update import UPDATES, Place
 from ._batches import Batch, parts_of, repeatable
 from ._errors import by_activations
-from ._estimators import WORK, Derivatives, Estimator, combined, weights_of
+from ._estimators import WORK, Derivatives, Estimator, check_count, combined, weights_of
 from ._layers import plan_of
 from ._passes import Loss, Perturb, Problem, one_pass
 from ._tangents import Distribution, seeds_of
@@ -170,6 +170,7 @@ def gradient(
         found = Derivatives(seeds)
         tensors = by_activations(problem, batch, found)
         return Estimate(found.loss(), tensors, seeds)
+    check_count(seeds, estimator, plan.leaves)
     found = _derivatives(problem, batch, seeds)
     weights = weights_of(found, estimator, plan.leaves, distribution)
     tensors = {}
@@ -238,6 +239,7 @@ class Trainer:
             raise ValueError(f"lr={self.lr}: possible are finite numbers")
         plan = plan_of(self.model, self.whole)
         seeds = _seeds(self.tangents, self.seed, self.steps, self.distribution)
+        check_count(seeds, self.estimator, plan.leaves)
         problem = Problem(plan, self.loss, self.distribution, self.micro_batch)
         found = _derivatives(problem, batch, seeds)
         weights = weights_of(found, self.estimator, plan.leaves, self.distribution)

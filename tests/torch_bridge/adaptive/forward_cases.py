@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 import torch_bridge as tb
 
 SAMPLES = 6
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Layers are so small that threads only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def loss(output: Tensor, target: Tensor) -> Tensor:

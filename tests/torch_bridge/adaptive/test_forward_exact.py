@@ -18,7 +18,10 @@ from torch_bridge.adaptive._estimators import WORK, Derivatives
 from torch_bridge.adaptive._layers import plan_of
 from torch_bridge.adaptive._passes import leaf_tangent
 
-from .forward_cases import Attention, Recurrent, batch, loss, posit_loss, size
+from .forward_cases import Attention, Recurrent, batch, loss, one_thread, posit_loss, size
+
+__all__ = ["one_thread"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SAMPLES = 7
 

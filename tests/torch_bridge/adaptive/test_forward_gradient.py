@@ -15,7 +15,10 @@ from torch_bridge.adaptive import _passes, _tangents, forward
 from torch_bridge.adaptive._estimators import WORK
 from torch_bridge.adaptive._layers import Leaf, plan_of
 
-from .forward_cases import MODELS, batch, loss, model, reverse, size
+from .forward_cases import MODELS, batch, loss, model, one_thread, reverse, size
+
+__all__ = ["one_thread"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def directions(found: nn.Module, seed: int) -> dict[str, Tensor]:

@@ -13,7 +13,10 @@ from torch.nn import functional
 import torch_bridge as tb
 from torch_bridge.adaptive import forward
 
-from .forward_cases import Attention, Residual, batch, loss, model, posit_loss
+from .forward_cases import Attention, Residual, batch, loss, model, one_thread, posit_loss
+
+__all__ = ["one_thread"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Tied(nn.Module):

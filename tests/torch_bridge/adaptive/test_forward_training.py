@@ -17,9 +17,11 @@ import torch_bridge as tb
 from bench import forward_memory
 from torch_bridge.adaptive import _fused, forward
 
-from .forward_cases import MODELS, batch, loss, model, posit_loss, size
+from .forward_cases import MODELS, batch, loss, model, one_thread, posit_loss, size
 
 ROOT = Path(__file__).parents[3]
+__all__ = ["one_thread"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -42,7 +44,7 @@ def test_a_step_is_the_estimate_times_the_rate(name: str, tangents: int) -> None
 
 
 def peaks(make: str, depths: tuple[int, ...] = (2, 5, 20)) -> list[int]:
-    """Bytes of torch's above weights and batch, at a fourth of the bench's width and half of its batch."""
+    """Bytes of torch's above weights and batch, with smaller layers than the bench has."""
     found = []
     for depth in depths:
         net, data = forward_memory.build(depth, 64), forward_memory.data(512, 64)
