@@ -46,6 +46,7 @@ Estimator = Literal["averaged", "projected"]
 WORK = bposit64
 
 _TOGETHER = 16  # directions whose blocks are in memory at a time
+_REFINEMENTS = 8
 _ONE = np.asarray(WORK.one, WORK.storage)
 
 
@@ -171,23 +172,28 @@ def _gram(seeds: Sequence[int], leaves: Sequence[Leaf], distribution: Distributi
 
 
 def _solved(gram: Accumulators, right: Patterns) -> Patterns:
-    """The solution of a system whose matrix is exact: of its rounded one, then what that lost.
+    """The solution of a system whose matrix is exact, by that of its rounded one and exact
+    residuals.
 
     Rounding VᵀV alone would cost as many digits as its condition number has.
     """
     high = gram.round()
     low = gram.copy().add(posit.neg(high, WORK)).round()
+    both = np.concatenate([high, low], axis=1)
     try:
-        first = quire.solve(high, right, WORK).x
-        left = quire.residual(
-            np.concatenate([high, low], axis=1), np.concatenate([first, first]), right, WORK
-        )
-        return np.asarray(posit.add(first, quire.solve(high, left, WORK).x, WORK), WORK.storage)
+        made = quire.solve(high, right, WORK).x
+        for _ in range(_REFINEMENTS):
+            left = quire.residual(both, np.concatenate([made, made]), right, WORK)
+            better = np.asarray(posit.add(made, quire.solve(high, left, WORK).x, WORK))
+            if np.array_equal(made, better):
+                break
+            made = better
     except np.linalg.LinAlgError:
         raise ValueError(
             f"the {len(right)} directions are dependent: choose other seeds, fewer directions, or"
             " estimator='averaged'"
         ) from None
+    return made
 
 
 def combined(

@@ -48,6 +48,20 @@ class Residual(nn.Module):
         return x
 
 
+class Skip(nn.Module):
+    """What a chain takes in is used again behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 3), nn.Linear(3, 2)
+        self.branch = nn.Sequential(nn.SiLU(), nn.Linear(3, 3), nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        found: Tensor = self.last(x + self.branch(x))
+        return found
+
+
 class Attention(nn.Module):
     """Reads the weights of its output projection without calling it."""
 
@@ -91,7 +105,8 @@ def model(name: str) -> tuple[nn.Module, tuple[int, ...]]:
             (1, 3, 3),
         ),
         "residual": (nn.Sequential(Residual(), nn.Linear(3, 3)), (3,)),
-        "attention": (Attention(), (4,)),
+        "skip": (Skip(), (4,)),
+        "attention": (Attention().eval(), (4,)),  # where torch would take a fast path
         "recurrent": (Recurrent(), (4,)),
         "normalised": (
             nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.3), nn.Linear(3, 3)),
@@ -110,7 +125,7 @@ def model(name: str) -> tuple[nn.Module, tuple[int, ...]]:
 
 
 MODELS = (
-    "chain", "convolution", "residual", "attention", "recurrent", "normalised", "frozen",
+    "chain", "convolution", "residual", "skip", "attention", "recurrent", "normalised", "frozen",
 )  # fmt: skip
 
 

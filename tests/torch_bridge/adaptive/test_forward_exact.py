@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import posit
 import torch_bridge as tb
 from posit import PositSpec, bposit16
+from quire import Accumulators
 from torch_bridge.adaptive import _estimators, forward
 from torch_bridge.adaptive._estimators import WORK, Derivatives
 from torch_bridge.adaptive._layers import plan_of
@@ -111,6 +112,25 @@ def test_tangents_are_sorted_before_a_system_is_solved(monkeypatch: pytest.Monke
 def test_a_projection_that_does_not_sort_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_estimators, "in_order", lambda seeds: np.arange(len(seeds)))
     assert any(not a == b == c for a, b, c in solutions(monkeypatch))
+
+
+def test_a_system_is_solved_to_the_last_bits() -> None:
+    """Although rounding VᵀV alone would cost as many digits as its condition number has."""
+    rows = np.array([[1, 1 / 3, 0], [1, 1 / 3 + 1e-6, 1e-7], [1, 1 / 3, 1e-6]])
+    v = np.asarray(posit.encode(rows, WORK))
+    gram = Accumulators((3, 3), WORK).add_products(v, v.T)
+    right = np.asarray(posit.encode(np.array([0.3, -0.2, 0.1]), WORK))
+    table = [[Fraction(x) for x in row] for row in gram.values().tolist()]
+    for row, b in zip(table, right.tolist(), strict=True):
+        row.append(Fraction(posit.to_fraction(b, WORK)))  # type: ignore[arg-type]
+    for i in range(3):  # Gauss and Jordan
+        table[i] = [x / table[i][i] for x in table[i]]
+        for j in range(3):
+            if j != i:
+                table[j] = [x - table[j][i] * y for x, y in zip(table[j], table[i], strict=True)]
+    for got, (*_, exact) in zip(_estimators._solved(gram, right).tolist(), table, strict=True):
+        found = Fraction(posit.to_fraction(got, WORK))  # type: ignore[arg-type]
+        assert abs(found - exact) < abs(exact) * Fraction(1, 2**50)
 
 
 def test_a_float_sum_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,20 @@ def test_estimates_have_the_gradient_as_mean(how: dict[str, str]) -> None:
     assert 0.4 < z.square().mean() < 2
 
 
+@pytest.mark.parametrize("name", ["chain", "convolution", "skip", "frozen"])
+@pytest.mark.parametrize("perturb", ["weights", "activations"])
+def test_micro_batches_change_a_float_model_by_rounding_alone(name: str, perturb: str) -> None:
+    found, shape = model(name)
+    data = batch(shape)
+    made = [
+        forward.gradient(found, loss, data, tangents=2, perturb=perturb, micro_batch=m)  # type: ignore[arg-type]
+        for m in (None, 4, 1)
+    ]
+    for other in made[1:]:
+        for leaf, g in made[0].tensors.items():
+            torch.testing.assert_close(other.tensors[leaf], g, rtol=1e-12, atol=1e-14)
+
+
 def test_noise_in_activations_has_less_variance() -> None:
     found = nn.Sequential(nn.Linear(50, 4), nn.Tanh(), nn.Linear(4, 3)).double()
     data = batch((50,), 3, 40)
@@ -171,6 +185,11 @@ def test_every_tangent_is_independent_normal_or_sign() -> None:
         assert torch.allclose(v @ v.T / n, torch.eye(4, dtype=v.dtype), atol=5 / n**0.5)
         assert v.mean(1).abs().max() < 4 / n**0.5
         assert v.pow(4).mean().item() == pytest.approx(fourth, abs=0.15)
+
+
+def test_blocks_of_a_tangent_differ() -> None:
+    v = _tangents.Tangent(0, 0, (4 * _tangents.BLOCK,), torch.float64).whole().reshape(4, -1)
+    assert torch.allclose(v @ v.T / _tangents.BLOCK, torch.eye(4, dtype=v.dtype), atol=0.06)
 
 
 def test_a_tangent_is_the_same_in_blocks_and_samples() -> None:

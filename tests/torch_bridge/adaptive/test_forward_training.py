@@ -13,9 +13,16 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+import posit
 import torch_bridge as tb
 from bench import forward_memory
+from posit import bposit16, bposit32
+from torch_bridge._patterns import patterns_of
 from torch_bridge.adaptive import _fused, forward
+from torch_bridge.adaptive._estimators import WORK, combined
+from torch_bridge.adaptive._layers import plan_of
+from torch_bridge.optim._formats import formats
+from torch_bridge.optim._update import UPDATES, Place
 
 from .forward_cases import MODELS, batch, loss, model, one_thread, posit_loss, size
 
@@ -150,6 +157,28 @@ def test_a_converted_step_has_the_same_bits_for_any_split() -> None:
         made.append((losses, [p.tolist() for p in net.parameters()]))
     assert made[0] == made[1] == made[2]
     assert made[0][1] != [p.tolist() for p in first.parameters()]
+
+
+def test_stochastic_rounding_is_one_stream_over_all_parameters() -> None:
+    """Each element has the word of its number in the model, whatever the blocks."""
+    torch.manual_seed(6)
+    net = nn.Sequential(nn.Linear(100, 120), nn.ReLU(), nn.Linear(120, 2))
+    tb.convert_(net, "bposit16")
+    data = batch((100,), 2, 2)
+    f = formats(bposit16, bposit32)
+    sums = forward.derivatives(net, posit_loss, data, seed=4)
+    rate = posit.mul(posit.encode(np.array(-1e-4), WORK), sums.means(), WORK)
+    start, wanted = 0, []
+    for leaf in plan_of(net).leaves:
+        step = np.concatenate(
+            [bits for _, bits in combined(leaf, sums.seeds, np.asarray(rate), "normal", f.work)]
+        )
+        old = patterns_of(leaf.parameter.detach(), bposit16).reshape(-1)
+        wanted.append(UPDATES["stochastic"].moved(old, step, {}, f, Place(4, 0, start)))
+        start += len(old)
+    forward.Trainer(net, posit_loss, lr=1e-4, seed=4).step(data)
+    for p, bits in zip(net.parameters(), wanted, strict=True):
+        assert np.array_equal(patterns_of(p.detach(), bposit16).reshape(-1), bits)
 
 
 def test_training_goes_on_where_it_was() -> None:
