@@ -6,8 +6,10 @@ float32. Five ways through it: inference; a step of ``forward.Trainer`` with one
 by ``torch.func.jvp`` with the whole direction in memory; and torch's backward pass.
 
 *Above* is what a step has in memory at most, beside weights and batch: the peak of the running sum
-of the allocator events that torch's profiler records, plus the peak of NumPy's arrays by
-tracemalloc, as if both came at one time. The C core allocates nothing: it works in NumPy's arrays.
+of the allocator events that torch's profiler records, plus the peak of NumPy's arrays and Python's
+objects by tracemalloc until the loss is known, as if both came at one time. Weights move when the
+activations are gone; what that takes is measured too, and is less. The C core allocates nothing: it
+works in NumPy's arrays.
 *Process* is the same question asked of the system: how far the peak of a fresh process's resident
 memory lies above what it had before the step.
 """
@@ -33,6 +35,7 @@ from torch.func import functional_call, jvp
 from torch.profiler import ProfilerActivity, profile
 
 from torch_bridge.adaptive import forward
+from torch_bridge.adaptive._tangents import BLOCK
 
 from . import _machine
 
@@ -42,8 +45,14 @@ LIMIT = 2.2  # times inference, for forward training
 CHECKED = (2, 16, 64)  # depths that fresh processes look at
 
 
+_until_loss: list[int] = []
+
+
 def loss(output: Tensor, target: Tensor) -> Tensor:
-    """Half the squared error of each sample."""
+    """Half the squared error of each sample; activations are gone when it has been called."""
+    if tracemalloc.is_tracing():
+        _until_loss.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.reset_peak()
     return (output - target).square().sum(1) / 2
 
 
@@ -135,8 +144,11 @@ def kept(model: nn.Module, batch: tuple[Tensor, Tensor]) -> int:
     return sum(x.numel() * x.element_size() for x in (*model.parameters(), *batch))
 
 
-def peak(run: Callable[[], object]) -> tuple[int, int]:
-    """(torch, NumPy): the most bytes that a call has in memory above what was there before."""
+def peak(run: Callable[[], object]) -> tuple[int, int, int]:
+    """The most bytes that a call has in memory above what was there before.
+
+    Of torch's tensors; of NumPy and Python up to the loss; and of those afterwards.
+    """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         run()
     results = recorded.profiler.kineto_results  # type: ignore[union-attr]
@@ -146,13 +158,14 @@ def peak(run: Callable[[], object]) -> tuple[int, int]:
         now += event.nbytes()
         most = max(most, now)
     gc.collect()
+    _until_loss.clear()
     tracemalloc.start()
     try:
         run()
-        numpy = tracemalloc.get_traced_memory()[1]
+        after = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    return most, numpy
+    return most, max(_until_loss, default=0), after
 
 
 def measure(arm: str, depth: int) -> dict[str, int]:
@@ -160,9 +173,13 @@ def measure(arm: str, depth: int) -> dict[str, int]:
     model, batch = build(depth), data()
     step = ARMS[arm](model)
     step(data(8))  # what is made once
-    at_torch, at_numpy = peak(lambda: step(batch))
-    above, rest = at_torch + at_numpy, kept(model, batch)
-    return {"torch": at_torch, "numpy": at_numpy, "above": above, "total": above + rest}
+    tensors, python, after = peak(lambda: step(batch))
+    above, rest = tensors + python, kept(model, batch)
+    if arm in BOUNDED:  # some blocks of tensors are there too
+        assert after + 8 * 4 * BLOCK < above
+    return {
+        "torch": tensors, "python": python, "update": after, "above": above, "total": above + rest
+    }  # fmt: skip
 
 
 def _status(field: str) -> int:

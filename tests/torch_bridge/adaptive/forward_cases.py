@@ -67,7 +67,7 @@ class Attention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(2, 1, batch_first=True)
+        self.attention = nn.MultiheadAttention(2, 2, batch_first=True)
         self.norm = nn.LayerNorm(2)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ def test_a_derivative_is_that_of_the_whole_tangent_tree(name: str) -> None:
     def of(weights: dict[str, Tensor]) -> Tensor:
         return loss(functional_call(found, weights, (x,)), y).mean()
 
+    found.train()  # nn.MultiheadAttention has no derivative of its fast path
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         value, slope = jvp(of, (trained,), (v,))
     made = forward.derivatives(found, loss, (x, y), tangents=[11])
