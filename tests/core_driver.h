@@ -26,6 +26,7 @@ enum {
     SLICE,
     PRODUCT,
     ADDENDS,
+    ROUND,
     END
 };
 

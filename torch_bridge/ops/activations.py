@@ -14,7 +14,7 @@ from posit._functions.engine import apply
 from posit.spec import SpecLike
 
 from ._define import Op, Rule, define, spec_of, text_of
-from ._kernels import Patterns, bits_of, empty, tensor_of
+from ._kernels import Patterns, bits_of, empty, rounded, tensor_of
 from ._rows import ROWS
 from .elementwise import _div, _fma, _mul, _sub
 
@@ -24,13 +24,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _relu(bits: Patterns, spec: PositSpec) -> Patterns:
-    return np.where(bits == spec.nar, bits, np.maximum(bits, 0))
+def _relu(x: Tensor, spec: PositSpec) -> Tensor:
+    return rounded(x, spec).clamp_(min=0.0)
 
 
-def _step(bits: Patterns, spec: PositSpec) -> Patterns:
-    zero, one, nar = (spec.storage.type(v) for v in (0, spec.one, spec.nar))
-    return np.where(bits > 0, one, np.where(bits == nar, nar, zero))
+def _step(x: Tensor, spec: PositSpec) -> Tensor:
+    """1 where the posit is positive, else 0; no number rounds to 0, and NaN and ±∞ are NaR."""
+    return (x > 0).to(torch.float64).add_(x - x)
 
 
 _CHOICES = {"relu": _relu, "step": _step}
@@ -38,8 +38,6 @@ _CHOICES = {"relu": _relu, "step": _step}
 
 def compute(name: str, bits: Patterns, spec: PositSpec) -> Patterns:
     """The function of that name of patterns."""
-    if name in _CHOICES:
-        return _CHOICES[name](bits, spec)
     if name in ROWS:
         return np.asarray(apply(ROWS[name], spec, (bits,), None), spec.storage)
     return np.asarray(getattr(functions, name)(bits, spec), spec.storage)
@@ -106,6 +104,8 @@ def _slope(name: str, x: Tensor, y: Tensor, text: str) -> Tensor:
 
 def _kernel(x: Tensor, name: str, text: str) -> Tensor:
     spec = spec_of(text)
+    if name in _CHOICES:
+        return _CHOICES[name](x.detach(), spec)
     return tensor_of(compute(name, bits_of(x, spec), spec), spec)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from posit import PositSpec
 from posit.spec import SpecLike
 
 from .. import gradients
-from .._patterns import Patterns, patterns_of, write
+from .._patterns import Held, Patterns, held, is_numbers, write
 from ..ops._define import text_of
 from ._formats import Formats, formats, holds
 from ._update import UPDATES, Place, State
@@ -39,7 +39,7 @@ class _Work:
     group: dict[str, Any]
     formats: Formats
     start: int
-    gradient: Patterns
+    gradient: Held
 
 
 @lru_cache(maxsize=1024)
@@ -66,12 +66,20 @@ class PositOptimizer(Optimizer):
     def _step_of(
         self,
         group: dict[str, Any],
-        gradient: Patterns,
+        gradient: Held,
         weight: Callable[[], Patterns],
         state: State,
         f: Formats,
-    ) -> Patterns:
-        """What to add to the weight; keeps moments in ``state``. All are work patterns."""
+    ) -> Held:
+        """What to add to the weight; keeps moments in ``state``. All are work patterns.
+
+        Where :meth:`_takes_numbers`, the gradient may be values of that format in float64, in an
+        array of its own, and so may what is returned.
+        """
+
+    def _takes_numbers(self, group: dict[str, Any], f: Formats) -> bool:
+        """Whether :meth:`_step_of` computes with values as well as with patterns."""
+        return False
 
     @abstractmethod
     def _check(self, group: dict[str, Any]) -> None:
@@ -194,9 +202,9 @@ class PositOptimizer(Optimizer):
             for i, p in enumerate(group["params"]):
                 name = self._name(g, i)
                 f = _formats_of(group, p, name)
-                gradient = gradients.rounded(p, f.work)
+                gradient = self._gradient(group, p, f)
                 if gradient is not None:
-                    if gradient.size and gradient.min() == f.work.nar:  # NaR is below all others
+                    if _has_nar(gradient, f.work):
                         if group["on_nar"] == "raise":
                             raise FloatingPointError(self._nar_text(name, p, gradient, f))
                         skip = True
@@ -204,8 +212,17 @@ class PositOptimizer(Optimizer):
                 start += p.numel()
         return None if skip else made
 
-    def _nar_text(self, name: str, p: Tensor, gradient: Patterns, f: Formats) -> str:
-        count = int(np.count_nonzero(gradient == f.work.nar))
+    def _gradient(self, group: dict[str, Any], p: Tensor, f: Formats) -> Held | None:
+        deposits, dense = gradients.find(p), p.grad
+        alone = deposits is None or deposits.is_empty
+        if alone and self._takes_numbers(group, f) and _is_plain(dense):
+            numbers = dense.detach().numpy()
+            return posit.round_to(numbers, f.work, out=np.empty(numbers.shape))
+        return gradients.rounded(p, f.work)
+
+    def _nar_text(self, name: str, p: Tensor, gradient: Held, f: Formats) -> str:
+        is_nar = np.isnan(gradient) if is_numbers(gradient) else gradient == f.work.nar
+        count = int(np.count_nonzero(is_nar))
         step = int(self.state[p].get("step", 0)) + 1
         return (
             f"step {step}: the gradient of {name} is NaR in {count} of {gradient.size} elements;"
@@ -218,10 +235,11 @@ class PositOptimizer(Optimizer):
         if "step" not in state:
             state["step"] = torch.zeros((), dtype=torch.int64)
         state["step"] += 1
-        weight = patterns_of(w.parameter, f.weight)
+        weight = held(w.parameter, f.weight)
         gradient = w.gradient
         if w.group["maximize"]:
-            gradient = np.asarray(posit.neg(gradient, f.work), f.work.storage)
+            gradient = -gradient if is_numbers(gradient) else posit.neg(gradient, f.work)
+            gradient = np.asarray(gradient)
         step = self._step_of(w.group, gradient, lambda: update.current(weight, state, f), state, f)
         place = Place(w.group["seed"], int(state["step"]), w.start)
         made = update.moved(weight, step, state, f, place)
@@ -233,6 +251,17 @@ class PositOptimizer(Optimizer):
     def _name(self, group: int, i: int) -> str:
         names = self.param_groups[group].get("param_names")
         return f"parameter {i} of group {group}" if names is None else f"parameter {names[i]!r}"
+
+
+def _is_plain(x: Tensor | None) -> TypeGuard[Tensor]:
+    return type(x) is Tensor and x.dtype == torch.float64 and x.layout == torch.strided
+
+
+def _has_nar(x: Held, spec: PositSpec) -> bool:
+    """NaR is below all other patterns; of numbers, NaN is the least."""
+    if not x.size:
+        return False
+    return bool(np.isnan(x.min()) if is_numbers(x) else x.min() == spec.nar)
 
 
 def _text(spec: SpecLike) -> str:

@@ -15,7 +15,7 @@ import torch
 import posit
 from posit.reference import uniform64
 
-from .._patterns import Patterns
+from .._patterns import Held, Patterns, is_numbers
 from ._formats import Formats
 
 __all__ = ["UPDATES", "Place", "State", "Update", "keep", "state_bits"]
@@ -43,11 +43,16 @@ class Update:
     moved : callable
         (weight, step, state, formats, place) to the new weight; keeps its own state.
 
-    ``weight`` is patterns of the weight's format, ``step`` of the working format.
+    ``weight`` is patterns of the weight's format, or float64 numbers that are rounded to it and
+    that the new weight may replace in place; so is ``step`` of the working format.
     """
 
-    current: Callable[[Patterns, State, Formats], Patterns]
-    moved: Callable[[Patterns, Patterns, State, Formats, Place], Patterns]
+    current: Callable[[Held, State, Formats], Patterns]
+    moved: Callable[[Held, Held, State, Formats, Place], Held]
+
+
+def _place(weight: Held) -> Held | None:
+    return weight if is_numbers(weight) else None
 
 
 def state_bits(state: State, name: str) -> Patterns:
@@ -70,18 +75,16 @@ def keep(state: State, name: str, f: Formats, made: Callable[..., Patterns]) -> 
     return f.from_state(bits)
 
 
-def _plain(weight: Patterns, state: State, f: Formats) -> Patterns:
+def _plain(weight: Held, state: State, f: Formats) -> Patterns:
     return f.from_weight(weight)
 
 
-def _nearest(weight: Patterns, step: Patterns, state: State, f: Formats, place: Place) -> Patterns:
-    made = posit.sum_of(weight, step, spec=(f.weight, f.work), to=f.weight)
-    return np.asarray(made, f.weight.storage)
+def _nearest(weight: Held, step: Held, state: State, f: Formats, place: Place) -> Held:
+    specs = f.weight, f.work
+    return np.asarray(posit.sum_of(weight, step, spec=specs, to=f.weight, out=_place(weight)))
 
 
-def _stochastic(
-    weight: Patterns, step: Patterns, state: State, f: Formats, place: Place
-) -> Patterns:
+def _stochastic(weight: Held, step: Held, state: State, f: Formats, place: Place) -> Held:
     total = posit.sum_of(weight, step, spec=(f.weight, f.work), to=f.wide)
     made = posit.encode(
         posit.decode(total, f.wide),
@@ -99,33 +102,30 @@ def _residue(state: State, f: Formats, shape: tuple[int, ...]) -> Patterns:
     return state_bits(state, "residue")
 
 
-def _with_residue(weight: Patterns, state: State, f: Formats) -> Patterns:
+def _with_residue(weight: Held, state: State, f: Formats) -> Patterns:
     residue = _residue(state, f, weight.shape)
     made = posit.sum_of(weight, residue, spec=(f.weight, f.state), to=f.work)
     return np.asarray(made, f.work.storage)
 
 
-def _keep_residue(
-    weight: Patterns, step: Patterns, state: State, f: Formats, place: Place
-) -> Patterns:
+def _keep_residue(weight: Held, step: Held, state: State, f: Formats, place: Place) -> Held:
     residue = _residue(state, f, weight.shape)
     made, _ = posit.sum_and_rest(
         weight, residue, step, spec=(f.weight, f.state, f.work), to=f.weight, rest=f.state,
-        out=(None, residue),
+        out=(_place(weight), residue),
     )  # fmt: skip
-    return np.asarray(made, f.weight.storage)
+    return np.asarray(made)
 
 
-def _master(weight: Patterns, state: State, f: Formats) -> Patterns:
+def _master(weight: Held, state: State, f: Formats) -> Patterns:
     if "master" not in state:
-        made = np.asarray(posit.convert(weight, f.weight, f.state), f.state.storage)
+        bits = f.weight_bits(weight)
+        made = np.asarray(posit.convert(bits, f.weight, f.state), f.state.storage)
         state["master"] = torch.from_numpy(made)
     return f.from_state(state_bits(state, "master"))
 
 
-def _keep_master(
-    weight: Patterns, step: Patterns, state: State, f: Formats, place: Place
-) -> Patterns:
+def _keep_master(weight: Held, step: Held, state: State, f: Formats, place: Place) -> Held:
     _master(weight, state, f)
     master = state_bits(state, "master")
     posit.sum_of(master, step, spec=(f.state, f.work), to=f.state, out=master)

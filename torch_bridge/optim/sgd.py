@@ -12,7 +12,7 @@ import torch
 import posit
 from posit.spec import SpecLike
 
-from .._patterns import Patterns
+from .._patterns import Held, Patterns, is_numbers
 from ._base import PositOptimizer, check_range, scalar
 from ._formats import Formats
 from ._update import State, keep, state_bits
@@ -116,15 +116,23 @@ class PositSGD(PositOptimizer):
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError("nesterov=True needs a momentum above 0 and a dampening of 0")
 
+    def _takes_numbers(self, group: dict[str, Any], f: Formats) -> bool:
+        """Without state, and where the one product is rounded right through float64."""
+        stateless = group["momentum"] == 0 and group["weight_decay"] == 0
+        return stateless and f.work.float64_decides
+
     def _step_of(
         self,
         group: dict[str, Any],
-        gradient: Patterns,
+        gradient: Held,
         weight: Callable[[], Patterns],
         state: State,
         f: Formats,
-    ) -> Patterns:
+    ) -> Held:
         g, spec = gradient, f.work
+        if is_numbers(g):
+            factor = posit.decode(scalar(-float(group["lr"]), spec), spec)
+            return posit.round_to(np.multiply(g, factor, out=g), spec, out=g)
         if group["weight_decay"] != 0:
             g = posit.fma(scalar(group["weight_decay"], spec), weight(), g, spec)
         if group["momentum"] != 0:
