@@ -13,7 +13,12 @@ from .config import PositConfig
 from .ops.attention import attend
 from .streams import next_key, samples_of
 
-__all__ = ["mha", "sdpa", "softmax"]
+__all__ = ["mha", "sdpa", "softmax", "softmin"]
+
+
+def _axis(x: Tensor, dim: int | None) -> int:
+    """Where torch has no axis given: the first of 0, 1 and 3 axes, the second of others."""
+    return dim if dim is not None else int(x.dim() not in (0, 1, 3))
 
 
 def softmax(name: str) -> Any:
@@ -26,9 +31,14 @@ def softmax(name: str) -> Any:
     ) -> Any:  # fmt: skip
         hidden = torch.isneginf(x)
         mask = hidden.logical_not() if hidden.any() else None
-        return apply(x, -1 if dim is None else dim, spec=config.activations, mask=mask)
+        return apply(x, _axis(x, dim), spec=config.activations, mask=mask)
 
     return handle
+
+
+def softmin(config: PositConfig, x: Tensor, dim: int | None = None, **rest: Any) -> Any:
+    assert config.activations is not None
+    return ops.softmax(-x, _axis(x, dim), spec=config.activations)
 
 
 def sdpa(  # noqa: PLR0917

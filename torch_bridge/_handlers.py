@@ -18,7 +18,7 @@ from .streams import check_whole_batch, next_key, samples_of
 
 __all__ = [
     "Handler", "added", "batch_norm", "binary", "clamp_max", "div", "dropout", "in_place", "power",
-    "reduce", "same", "softmin", "unary",
+    "reduce", "same", "unary",
 ]  # fmt: skip
 
 Handler = Callable[..., Any]
@@ -150,10 +150,6 @@ def power(config: PositConfig, x: Any, exponent: Any) -> Tensor:
     if exponent not in names:
         raise NotImplementedError(f"pow with exponent {exponent}: only 2, 3, 0.5, -0.5 and -1")
     return ops.unary(x, names[exponent], spec=_spec(config))
-
-
-def softmin(config: PositConfig, x: Tensor, dim: int | None = None, **rest: Any) -> Any:
-    return ops.softmax(-x, -1 if dim is None else dim, spec=_spec(config))
 
 
 def dropout(channels: int | None) -> Handler:

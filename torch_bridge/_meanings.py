@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import _recurrent, accumulate
-from ._attention import mha, sdpa, softmax
+from ._attention import mha, sdpa, softmax, softmin
 from ._handlers import (
     Handler,
     added,
@@ -16,7 +16,6 @@ from ._handlers import (
     power,
     reduce,
     same,
-    softmin,
     unary,
 )
 from ._products import addcmul, conv, einsum, outer, with_term
