@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 
 from . import ops
+from ._ddp import check_ddp
 from ._parameter import PositParameter
 from ._tensor import PositTensor, from_bits
 from .mode import Rounding, widened
@@ -74,6 +75,8 @@ def _compute(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             "fully_shard does not support converted models: it would add gradients rounded at every"
             " rank; torch_bridge.distributed adds exactly"
         )
+    if module._posit_top:
+        check_ddp(module.parameters())
     call = module.__dict__.get("_posit_forward") or partial(type(module).forward, module)
     dtype = torch.float64 if mode.config is not None else _dtype_of(module)
     if dtype is not None:
