@@ -17,8 +17,8 @@ from .config import PositConfig
 from .streams import check_whole_batch, next_key, samples_of
 
 __all__ = [
-    "Handler", "added", "batch_norm", "binary", "clamp_max", "div", "dropout", "in_place", "power",
-    "reduce", "same", "unary",
+    "Handler", "added", "batch_norm", "binary", "clamp_max", "clamp_min", "div", "dropout",
+    "in_place", "power", "reduce", "same", "unary",
 ]  # fmt: skip
 
 Handler = Callable[..., Any]
@@ -105,6 +105,7 @@ _IDLE: dict[str, tuple[Any, ...]] = {
     "dilation": (1, (1,), (1, 1)), "count_include_pad": (True,), "norm_type": (2, 2.0),
     "cudnn_enable": (False, True), "cudnn_enabled": (False, True),
     "threshold": (20,),  # of Softplus: where torch takes x itself
+    "size_average": (), "reduce": (),  # which torch has in place of reduction
 }  # fmt: skip
 _RENAMED = {"input": "x", "self": "x"}
 
@@ -128,7 +129,8 @@ def same(name: str) -> Handler:
             value = given.pop(key)
             idle = _IDLE.get(key, (False,))
             if value is not None and (isinstance(value, Tensor) or value not in idle):
-                raise NotImplementedError(f"{name} with {key}={value!r} has no posit form")
+                shown = "a tensor" if isinstance(value, Tensor) else repr(value)
+                raise NotImplementedError(f"{name} with {key}={shown} has no posit form")
         return apply(**given, spec=_spec(config))
 
     return handle
@@ -182,7 +184,8 @@ def reduce(name: str) -> Handler:
         axis: Any = None, dtype: Any = None,
     ) -> Any:  # fmt: skip
         dims = dim if axis is None else axis
-        return apply(x, None if dims == () else dims, keepdim=keepdim, spec=_spec(config))
+        every = isinstance(dims, (tuple, list)) and not dims  # which torch takes for all
+        return apply(x, None if every else dims, keepdim=keepdim, spec=_spec(config))
 
     return handle
 
@@ -197,6 +200,11 @@ def batch_norm(  # noqa: PLR0917
     return ops.batch_norm(x, *state, training, momentum, eps, spec=_spec(config))
 
 
+def clamp_min(config: PositConfig, x: Tensor, min: float) -> Tensor:
+    """One half of torch.clamp."""
+    return ops.clamp(x, min, spec=_spec(config))
+
+
 def clamp_max(config: PositConfig, x: Tensor, max: float) -> Tensor:
-    """The other half of torch.clamp."""
+    """The other half."""
     return ops.clamp(x, None, max, spec=_spec(config))

@@ -10,6 +10,7 @@ from ._handlers import (
     batch_norm,
     binary,
     clamp_max,
+    clamp_min,
     div,
     dropout,
     in_place,
@@ -26,7 +27,7 @@ __all__ = ["CASTS", "MEANS", "MOVES", "OTHERWISE"]
 _MOVES = """
     abs adjoint alias all allclose amax amin any apply_ arange argmax argmin argsort as_strided
     as_tensor atleast_1d atleast_2d atleast_3d backward bool broadcast_tensors broadcast_to
-    bucketize cat chunk clamp_min clone column_stack concat concatenate contiguous copy_
+    bucketize cat chunk clone column_stack concat concatenate contiguous copy_
     count_nonzero cpu cuda cummax cummin data_ptr detach detach_ diag diag_embed diagonal dim double
     dsplit dstack element_size empty_like eq equal expand expand_as fill_ fill_diagonal_ flatten
     flip fliplr flipud fmax fmin from_numpy full_like gather ge get_device grad gt hsplit hstack
@@ -44,7 +45,7 @@ _MOVES = """
     unsqueeze_ untyped_storage view view_as vsplit vstack where zero_ zeros_like __getitem__
     __setitem__ __len__ __bool__ __contains__ __repr__ __str__ __format__ __hash__ __iter__
     __array__ __dlpack__ __deepcopy__ __reduce_ex__ __getstate__ __setstate__ __eq__ __ne__ __lt__
-    __le__ __gt__ __ge__ __neg__ __pos__ __abs__ __invert__
+    __le__ __gt__ __ge__ __neg__ __pos__ __abs__ __invert__ __float__ __int__ __index__
 """
 MOVES = frozenset(_MOVES.split())
 CASTS = frozenset(("to", "type", "type_as", "float", "half", "bfloat16"))
@@ -78,6 +79,7 @@ MEANS: dict[str, Handler] = {
     "batch_norm": batch_norm,
     "multi_head_attention_forward": mha, "scaled_dot_product_attention": sdpa,
     "logsigmoid": same("log_sigmoid"), "clip": same("clamp"), "clamp_max": clamp_max,
+    "clamp_min": clamp_min,
     # whether the fast path of nn.TransformerEncoder, in floats, would be possible
     "_nested_tensor_from_mask_left_aligned": lambda config, *tensors: False,
     **_recurrent.LAYERS, **_recurrent.CELLS,

@@ -65,6 +65,8 @@ class Rounding(TorchFunctionMode):
         if name in _meanings.CASTS:
             return _cast(func, args, kwargs)
         spec = self.config.activations
+        if "input" in kwargs and not args:  # torch's name for the first
+            args, kwargs = (kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"}
         if spec is not None and func in COPIES:
             return COPIES[func](self.config, *args, **kwargs)
         if name in _meanings.MOVES:

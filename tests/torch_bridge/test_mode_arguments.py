@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from posit import bposit32
+from torch_bridge import ops
 from torch_bridge.config import PositConfig
 from torch_bridge.mode import Rounding
 
@@ -34,3 +36,40 @@ def agrees(function: Function, x: Tensor) -> None:
 @pytest.mark.parametrize("function", [F.softmax, F.log_softmax, F.softmin, torch.nn.Softmax()])
 def test_softmax_without_an_axis_takes_torchs(function: Function, axes: int) -> None:
     agrees(function, values(2, 3, 4, 5, 2)[(0,) * (5 - axes)])
+
+
+@pytest.mark.parametrize("axes", [[], (), None, [0], (1, 0)])
+def test_no_axes_are_all_axes(axes: Any) -> None:
+    agrees(lambda x: x.sum(axes), values(3, 4))
+    agrees(lambda x: torch.mean(x, axes, keepdim=True), values(3, 4))
+
+
+@pytest.mark.parametrize("given", [{"size_average": False}, {"reduce": False}, {"reduce": True}])
+def test_reductions_of_old_are_refused(given: Any) -> None:
+    with pytest.raises(NotImplementedError, match=r"cross_entropy with .*has no posit form"):
+        run(lambda x: F.cross_entropy(x, torch.tensor([0, 1]), **given), values(2, 3))
+
+
+NAMED: list[Function] = [
+    lambda x: torch.sum(input=x, dim=1), lambda x: torch.softmax(input=x, dim=0),
+    lambda x: torch.sin(input=x), lambda x: torch.add(input=x, other=x), lambda x: F.relu(input=x),
+    lambda x: torch.clamp(input=x, min=0.25), lambda x: F.linear(input=x, weight=x),
+    lambda x: torch.pow(input=x, exponent=2), lambda x: torch.mul(x, other=2),
+    lambda x: torch.flip(input=x, dims=[0]), lambda x: torch.gather(input=x, dim=0, index=FIRST),
+]  # fmt: skip
+FIRST = torch.zeros(1, 4, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("case", range(len(NAMED)))
+def test_the_first_argument_by_name(case: int) -> None:
+    agrees(NAMED[case], values(3, 4))
+
+
+def test_python_numbers() -> None:
+    agrees(lambda x: x * float(x[0, 0]) + x[: int(x.abs().max()) + 1].sum(), values(3, 4))
+
+
+def test_both_bounds_of_clamp_are_rounded() -> None:
+    for function in (lambda x: x.clamp_min(0.3), lambda x: torch.clamp_max(x, -0.3)):
+        found = run(function, values(3, 4))
+        assert torch.equal(ops.fake_quant(found, bposit32), found)
