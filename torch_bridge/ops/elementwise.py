@@ -228,5 +228,9 @@ _per: Op = define(
 
 def per(x: Tensor, counts: int | Tensor, *, times: int = 1, spec: SpecLike) -> Tensor:
     """x·times/counts for whole numbers, which need not be posits, rounded once; NaN over 0."""
-    whole = torch.as_tensor(counts, dtype=torch.int64)
-    return _per(x, whole, times, text_of(spec))
+    whole = torch.as_tensor(counts)
+    if whole.is_floating_point() or whole.is_complex():
+        raise TypeError(
+            f"per: counts must be whole numbers, got {whole.dtype}; ops.div takes others"
+        )
+    return _per(x, whole.to(torch.int64), times, text_of(spec))

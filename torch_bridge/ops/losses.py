@@ -36,11 +36,13 @@ def _picked(x: Tensor, target: Tensor, ignored: Tensor) -> Tensor:
     """-x at the target, 0 where that is ignored; exact, and so is its gradient."""
     if target.is_floating_point():
         raise TypeError("the target must be class numbers; probabilities are not supported")
+    if target.dtype == torch.bool:
+        raise TypeError("the target must be class numbers, got booleans")
     if target.shape != x.shape[:-1]:
         raise ValueError(
             f"targets {tuple(target.shape)} do not fit {tuple(x.shape)} (classes last)"
         )
-    at = torch.where(ignored, 0, target).unsqueeze(-1)
+    at = torch.where(ignored, 0, target.long()).unsqueeze(-1)
     return torch.where(ignored, 0.0, -torch.gather(x, -1, at).squeeze(-1))
 
 
@@ -60,7 +62,9 @@ def _nll(  # noqa: PLR0917
         if reduction == "mean":
             return mean(terms, spec=spec, where=~ignored, count=count)
         return terms if reduction == "none" else _sum(terms, dims, text)
-    factors = torch.where(ignored, 0.0, weight.double()[torch.where(ignored, 0, target)])
+    if weight.shape != x.shape[-1:]:
+        raise ValueError(f"class weights {tuple(weight.shape)} for {x.shape[-1]} classes")
+    factors = torch.where(ignored, 0.0, weight.double()[torch.where(ignored, 0, target.long())])
     if reduction == "none":
         return _mul(terms, factors, text)
     total = _dot(terms, factors, dims, text)
