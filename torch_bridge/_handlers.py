@@ -18,12 +18,17 @@ from .streams import check_whole_batch, next_key, samples_of
 
 __all__ = [
     "Handler", "added", "batch_norm", "binary", "clamp_max", "clamp_min", "div", "dropout",
-    "in_place", "power", "reduce", "same", "unary",
+    "in_place", "power", "reduce", "same", "some", "unary",
 ]  # fmt: skip
 
 Handler = Callable[..., Any]
 
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def some(mask: Tensor) -> bool:
+    """Whether any element is true; taken to be so under torch.vmap, where nobody knows."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(mask) or bool(mask.any())
 
 
 def _tensor(x: Any) -> Tensor:
@@ -60,7 +65,7 @@ def added(swapped: bool = False) -> Handler:
     def handle(config: PositConfig, input: Any, other: Any, **kwargs: Any) -> Tensor:
         x, y = _tensor(input), _tensor(other)
         hidden = [torch.isneginf(v) for v in (x, y)]
-        if not any(bool(h.any()) for h in hidden):
+        if not any(map(some, hidden)):
             return plain(config, x, y, **kwargs)  # type: ignore[no-any-return]
         seen = [torch.where(h, 0.0, v) for h, v in zip(hidden, (x, y), strict=True)]
         return torch.where(hidden[0] | hidden[1], -torch.inf, plain(config, *seen, **kwargs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import _recurrent, accumulate
-from ._attention import mha, sdpa, softmax, softmin
+from ._attention import cross_entropy, mha, sdpa, softmax, softmin
 from ._handlers import (
     Handler,
     added,
@@ -78,8 +78,8 @@ MEANS: dict[str, Handler] = {
     "dropout": dropout(None), "dropout1d": dropout(1), "dropout2d": dropout(2),
     "batch_norm": batch_norm,
     "multi_head_attention_forward": mha, "scaled_dot_product_attention": sdpa,
-    "logsigmoid": same("log_sigmoid"), "clip": same("clamp"), "clamp_max": clamp_max,
-    "clamp_min": clamp_min,
+    "cross_entropy": cross_entropy, "logsigmoid": same("log_sigmoid"), "clip": same("clamp"),
+    "clamp_max": clamp_max, "clamp_min": clamp_min,
     # whether the fast path of nn.TransformerEncoder, in floats, would be possible
     "_nested_tensor_from_mask_left_aligned": lambda config, *tensors: False,
     **_recurrent.LAYERS, **_recurrent.CELLS,
@@ -96,7 +96,7 @@ MEANS |= {
     for name in (
         "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d",
         "avg_pool1d", "avg_pool2d", "binary_cross_entropy_with_logits", "celu", "clamp",
-        "cross_entropy", "elu", "embedding", "erf", "exp", "gelu", "glu", "group_norm",
+        "elu", "embedding", "erf", "exp", "gelu", "glu", "group_norm",
         "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "instance_norm", "l1_loss",
         "layer_norm", "leaky_relu", "log", "max_pool1d", "max_pool2d", "mish", "mse_loss",
         "nll_loss", "prelu", "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu",

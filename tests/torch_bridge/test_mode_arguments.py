@@ -73,3 +73,29 @@ def test_both_bounds_of_clamp_are_rounded() -> None:
     for function in (lambda x: x.clamp_min(0.3), lambda x: torch.clamp_max(x, -0.3)):
         found = run(function, values(3, 4))
         assert torch.equal(ops.fake_quant(found, bposit32), found)
+
+
+def test_classes_of_minus_infinity_cannot_be() -> None:
+    hidden = torch.tensor([[False, True, False], [True, False, True]])
+    for target in (torch.tensor([2, 1]), torch.tensor([0, -100])):
+        agrees(
+            lambda x, t=target: F.cross_entropy(x.masked_fill(hidden, -torch.inf), t),
+            values(2, 3),
+        )
+    x = values(2, 3).requires_grad_()
+    run(lambda x: F.cross_entropy(x.masked_fill(hidden, -torch.inf), target), x).backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad == 0, hidden | torch.tensor([[False], [True]]))
+    x = values(2, 3, 4)
+    found = run(lambda x: F.cross_entropy(x, torch.zeros(2, 4).long()), x)
+    hidden = torch.zeros(2, 3, 4, dtype=torch.bool)
+    masked = ops.cross_entropy(x, torch.zeros(2, 4).long(), mask=~hidden, spec=bposit32)
+    assert torch.equal(found, masked)
+    hidden[:, 1] = True
+    agrees(lambda x: F.cross_entropy(torch.where(hidden, -torch.inf, x), ZEROS), x)
+    for mask in (~hidden[:1], hidden.double()):
+        with pytest.raises(ValueError, match=r"mask must be booleans \(2, 3, 4\)"):
+            ops.cross_entropy(x, ZEROS, mask=mask, spec=bposit32)
+
+
+ZEROS = torch.zeros(2, 4, dtype=torch.int64)
