@@ -140,6 +140,10 @@ def _from_posits(  # noqa: PLR0917
         )
     own: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
     own |= dict(module.named_buffers(remove_duplicate=False))
+    later = tuple(  # what was converted by itself, and comes here afterwards
+        f"{name}." for name, m in module.named_modules() if name and m.__dict__.get("_posit_top")
+    )
+    own = {name: p for name, p in own.items() if not name.startswith(later)}
     wrong = [
         f"{prefix + name!r} is {kind(p)} in the model, {kind(state[prefix + name])} in the file"
         for name, p in own.items()
