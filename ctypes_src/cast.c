@@ -126,7 +126,7 @@ BP_INLINE void bp_round_blocks(const bp_spec s, size_t count, const void *x, ptr
     for (size_t i = 0; i < count; i += BP_BLOCK) {
         size_t n = bp_step(count, i);
         void *to = bp_target(out, so, i, 8, &ro);
-        bp_round_block(s, n, bp_gather(x, sx, i, n, 8, &rx), to);
+        bp_nearest_block(s, n, bp_gather(x, sx, i, n, 8, &rx), to);
         bp_scatter(out, so, i, n, 8, to);
     }
 }

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._dynamo import eval_frame
 from torch.autograd import forward_ad
 
 from posit import PositSpec
@@ -181,12 +182,20 @@ def define(rule: Rule) -> Op:
     return call
 
 
+def _traces() -> bool:
+    """Whether Dynamo may be at work on the functions called here."""
+    if torch.compiler.is_compiling():
+        return True
+    callback = getattr(eval_frame, "get_eval_frame_callback", None)
+    return callback is None or callback() not in (None, False)
+
+
 def _is_plain(inputs: Inputs) -> bool:
     """Whether torch's dispatcher would call the kernel and nothing else, at a third of the cost.
 
-    No mode looks on, and no tensor is fake, traced, wrapped or of a subclass.
+    No mode looks on, Dynamo does not trace, and no tensor is fake, wrapped or of a subclass.
     """
-    if torch._C._len_torch_dispatch_stack():
+    if _traces() or torch._C._len_torch_dispatch_stack():
         return False
     return all(type(x) in _PLAIN or not isinstance(x, Tensor) for x in inputs)
 
