@@ -26,8 +26,7 @@ def check_ddp(parameters: Iterable[Tensor]) -> None:
     if torch.is_grad_enabled() and any(map(is_collecting, parameters)):
         raise RuntimeError(
             "DistributedDataParallel does not see the exact gradients of this model, and the ranks'"
-            " weights would differ: ddp.register_comm_hook(None,"
-            " torch_bridge.distributed.ddp_hook). If all_reduce_gradients is called instead, run"
-            " the model in `with ddp.no_sync():`; to let DDP average rounded gradients, call"
-            " torch_bridge.gradients.release(model.parameters())"
+            " weights would differ: make it by torch_bridge.distributed.ddp(model). If"
+            " all_reduce_gradients is called instead, run the model in `with ddp.no_sync():`; to"
+            " let DDP average rounded gradients, torch_bridge.gradients.release(parameters)"
         )
