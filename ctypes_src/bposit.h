@@ -36,10 +36,13 @@ void bp_apply(bp_op op, bp_spec s, size_t count, const void *a, ptrdiff_t sa, co
 /* ---- sums.c: nearest[i] = sum over k of term[k][i], rounded once; rest[i] = that sum -
  * nearest[i], rounded once, unless rest.at is NULL. At least one term; fewer than 2^31. Each array
  * may be of another format; results may be terms with the same stride. An array is of patterns, or
- * with `values` of doubles: terms are first rounded to their format, which fits a double. */
+ * with `values` of doubles: terms are first rounded to their format, which fits a double. Then they
+ * are multiplied by `factor`, a value of the format, and rounded again; other factors than 1 ask
+ * for a format of at most 25 significand bits and a reach of at most 448. */
 typedef struct {
     bp_spec spec;
     int values;
+    double factor;
     const void *at;
     ptrdiff_t stride;
 } bp_addend;

@@ -58,6 +58,9 @@ static void bp_term_values(bp_addend t, size_t first, size_t count, double *x) {
     const char *from = (const char *)t.at + (ptrdiff_t)first * t.stride;
     if (t.values) bp_round_f64(t.spec, count, from, t.stride, x, 8);
     else bp_decode_f64(t.spec, count, from, t.stride, x, 8, 0);
+    if (t.factor == 1) return;
+    for (size_t i = 0; i < count; i++) x[i] *= t.factor; /* exact: codec.h, bp_via_f64 */
+    bp_round_f64(t.spec, count, x, 8, x, 8);
 }
 
 /* A block of a result, from doubles rounded to odd or already nearest, to where it belongs. */
@@ -192,8 +195,10 @@ static void bp_words_round(const bp_words *x, size_t count, bp_spec s, void *out
 static const void *bp_term_bits(bp_addend t, size_t first, size_t count, bp_buffer *room) {
     const char *from = (const char *)t.at + (ptrdiff_t)first * t.stride;
     const int size = bp_size(t.spec);
-    if (!t.values) return bp_gather(from, t.stride, 0, count, size, room);
-    bp_encode_f64(t.spec, count, from, t.stride, room, size);
+    if (!t.values && t.factor == 1) return bp_gather(from, t.stride, 0, count, size, room);
+    double value[BP_BLOCK];
+    bp_term_values(t, first, count, value);
+    bp_encode_f64(t.spec, count, value, 8, room, size);
     return room;
 }
 

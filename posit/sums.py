@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arrays import core_spec, ffi, launch_all, lib, patterns
+from .codec import round_to
 from .spec import PositSpec, SpecLike
 
 __all__ = ["sum_and_rest", "sum_of"]
@@ -20,7 +21,11 @@ Array = npt.NDArray[Any]
 
 
 def sum_of(
-    *terms: npt.ArrayLike, spec: Formats, to: SpecLike | None = None, out: Array | None = None
+    *terms: npt.ArrayLike,
+    spec: Formats,
+    to: SpecLike | None = None,
+    factors: Sequence[float] | None = None,
+    out: Array | None = None,
 ) -> Array:
     """The sum of the terms element by element, rounded once.
 
@@ -38,6 +43,9 @@ def sum_of(
         The format of all terms, or of each.
     to : PositSpec, posit dtype or name, optional
         The format of the sum; by default that of the first term.
+    factors : sequence of float, optional
+        One for each term, rounded to its format; products of term and factor are rounded to it too.
+        Other factors than 1 need a format that ``float64_decides``.
     out : ndarray of ``to.storage`` or float64, optional
         Where to put the sum, its patterns or its values; may be, or overlap, a term.
 
@@ -52,7 +60,8 @@ def sum_of(
     Source: Posit Standard (2022), 5.11 (qAddP, qToP).
     """
     formats = _formats(spec, len(terms))
-    return _summed(terms, formats, (formats[0] if to is None else PositSpec.parse(to),), (out,))[0]
+    results = (formats[0] if to is None else PositSpec.parse(to),)
+    return _summed(terms, formats, results, (out,), factors)[0]
 
 
 def sum_and_rest(
@@ -60,6 +69,7 @@ def sum_and_rest(
     spec: Formats,
     to: SpecLike,
     rest: SpecLike,
+    factors: Sequence[float] | None = None,
     out: tuple[Array | None, Array | None] = (None, None),
 ) -> tuple[Array, Array]:
     """The sum of the terms rounded once to ``to``, and sum minus that, rounded once to ``rest``.
@@ -79,7 +89,7 @@ def sum_and_rest(
     overlap. Both results are NaR where a term is.
     """
     results = PositSpec.parse(to), PositSpec.parse(rest)
-    made = _summed(terms, _formats(spec, len(terms)), results, tuple(out))
+    made = _summed(terms, _formats(spec, len(terms)), results, tuple(out), factors)
     return made[0], made[1]
 
 
@@ -98,8 +108,10 @@ def _summed(
     formats: tuple[PositSpec, ...],
     to: tuple[PositSpec, ...],
     outs: tuple[Array | None, ...],
+    factors: Sequence[float] | None,
 ) -> tuple[Array, ...]:
     count = len(terms)
+    scales = [1.0] * count if factors is None else _scales(factors, formats)
     arrays = tuple([_term(x, f) for x, f in zip(terms, formats, strict=True)])
     dtypes = tuple([_place(out, f) for out, f in zip(outs, to, strict=True)])
     kinds = [int(d is _VALUES) for d in (*[x.dtype for x in arrays], *dtypes)]
@@ -107,10 +119,24 @@ def _summed(
 
     def call(size: int, *places: Any) -> None:
         lines = list(zip(specs, kinds, places[::2], places[1::2], strict=True))
+        given = [(s, k, x, *p) for (s, k, *p), x in zip(lines, scales, strict=False)]
         nothing = specs[-1], 0, ffi.NULL, 0
-        lib.bp_sum_of(count, ffi.new(_TERMS, lines[:count]), size, *[*lines[count:], nothing][:2])
+        lib.bp_sum_of(count, ffi.new(_TERMS, given), size, *[*lines[count:], nothing][:2])
 
     return launch_all(call, arrays, dtypes, outs)
+
+
+def _scales(factors: Sequence[float], formats: tuple[PositSpec, ...]) -> list[float]:
+    if len(factors) != len(formats):
+        raise ValueError(f"{len(factors)} factors for {len(formats)} terms: give one for each")
+    made = []
+    for x, spec in zip(factors, formats, strict=True):
+        if x != 1 and not spec.float64_decides:
+            raise TypeError(
+                f"a factor of {x} for {spec}: float64 does not round its products right"
+            )
+        made.append(float(round_to(x, spec)) if x != 1 else 1.0)
+    return made
 
 
 def _term(x: npt.ArrayLike, spec: PositSpec) -> Array:

@@ -71,7 +71,7 @@ static void in_doubles(size_t terms, const bp_spec *s, bp_spec to, bp_spec rest,
     bp_addend term[MOST];
     for (size_t k = 0; k < terms; k++) {
         in[k] = numbers((int)k % SCALAR, s[k], n, x[k]);
-        bp_addend t = {s[k], fits(s[k]), in[k].first, in[k].stride};
+        bp_addend t = {s[k], fits(s[k]), 1, in[k].first, in[k].stride};
         term[k] = t;
     }
     array out = make(SPACED, n, fits(to) ? 8 : size_of(to));
@@ -79,6 +79,10 @@ static void in_doubles(size_t terms, const bp_spec *s, bp_spec to, bp_spec rest,
     const bp_result apart = {to, fits(to), out.first, out.stride};
     const bp_result other = {rest, fits(rest), lost.first, lost.stride};
     const bp_result within = {to, 1, in[0].first, in[0].stride};
+    /* tests/posit/test_sums.py looks at products, this at memory */
+    for (size_t k = 0; k < terms; k++) term[k].factor = 0.25;
+    bp_sum_of(terms, term, n, apart, other);
+    for (size_t k = 0; k < terms; k++) term[k].factor = 1;
     bp_sum_of(terms, term, n, apart, other);
     compare_numbers(out, to, near, "sum of doubles");
     compare_numbers(lost, rest, left, "rest of doubles");
@@ -105,7 +109,7 @@ void addends(void) {
         for (size_t k = 0; k < terms; k++) {
             int scalar = kind == SCALAR && constant(n, x[k]);
             in[k] = filled(scalar ? SCALAR : (kind + (int)k) % SCALAR, n, size_of(s[k]), x[k]);
-            bp_addend t = {s[k], 0, in[k].first, in[k].stride};
+            bp_addend t = {s[k], 0, 1, in[k].first, in[k].stride};
             term[k] = t;
         }
         out = make((kind + 1) % SCALAR, n, size_of(to));
@@ -126,7 +130,7 @@ void addends(void) {
             continue;
         for (size_t j = 0; j < terms; j++) {
             in[j] = filled(DENSE, n, size_of(s[j]), x[j]);
-            bp_addend t = {s[j], 0, in[j].first, in[j].stride};
+            bp_addend t = {s[j], 0, 1, in[j].first, in[j].stride};
             term[j] = t;
         }
         bp_sum_of(terms, term, n, place(to, in[k]), place(rest, in[other]));

@@ -108,6 +108,10 @@ MUTANTS = [
         "posit/test_sums.py", "numbers",
     ),
     Mutant(
+        "the product of a term and its factor is not rounded", "sums.c",
+        "bp_round_f64(t.spec, count, x, 8, x, 8);", "", "posit/test_sums.py", "factors",
+    ),
+    Mutant(
         "a fused multiply-add rounds twice", "elementwise.c",
         "bp_to_odd(bp_two_sum(a * b, c))", "a * b + c",
         "posit/test_elementwise.py", "(hard_cases and fma and not format)",

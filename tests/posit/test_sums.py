@@ -179,6 +179,34 @@ def test_numbers_are_rounded_first() -> None:
         posit.sum_of(rounded[0], spec=bposit16, to=bposit64, out=np.empty(1300))
 
 
+@pytest.mark.parametrize("spec", [s for s in FORMATS if s.float64_decides], ids=str)
+def test_factors_multiply_and_round(spec: PositSpec) -> None:
+    rng = np.random.default_rng(9)
+    x, y = (mixed(s, 700, rng) for s in (spec, bposit64))
+    specs = spec, bposit64
+    for factor in (-0.1, 0.0, 3.7, 1e-9, -1.0, 1e30):
+        parts, factors = (
+            (np.asarray(posit.mul(x, posit.encode(factor, spec), spec)), y),
+            (factor, 1),
+        )
+        want = posit.sum_of(*parts, spec=specs)
+        checks.same(posit.sum_of(x, y, spec=specs, factors=factors), want, spec, "sum", x)
+        numbers = posit.decode(x, spec)
+        checks.same(posit.sum_of(numbers, y, spec=specs, factors=factors), want, spec, "sum", x)
+        made = posit.sum_and_rest(x, y, spec=specs, factors=factors, to=spec, rest=bposit32)
+        apart = posit.sum_and_rest(*parts, spec=specs, to=spec, rest=bposit32)
+        checks.same(made[0], apart[0], spec, "sum", x)
+        checks.same(made[1], apart[1], bposit32, "rest", x)
+
+
+def test_factors_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="2 factors for 1 terms"):
+        posit.sum_of(5, spec=bposit16, factors=(1, 2))
+    with pytest.raises(TypeError, match="a factor of 0.5 for <64,6,5>"):
+        posit.sum_of(5, spec=bposit64, factors=(0.5,))
+    assert posit.sum_of(bposit16.one, spec=bposit16, factors=(float("nan"),)) == bposit16.nar
+
+
 def test_a_hard_element_among_easy_ones() -> None:
     """Two doubles do not hold 1 + 2^-80 + 2^-190, nor 128 bits: its block is summed another way.
 

@@ -45,6 +45,7 @@ ARGUMENTS: list[tuple[str, tuple[Any, ...]]] = [
     ("unary", (real(7), "gelu")),
     ("unary", (real(7), "relu")),
     ("unary", (real(7), "tan_h")),
+    ("gate", (real(3, 1), real(4))),
     ("conv", (real(2, 4, 7), real(6, 2, 3), real(6), [2], [1], [2], 2)),
     ("conv", (real(2, 3, 5, 5), real(2, 3, 3, 3), None, [1, 1], [1, 1], [1, 1], 1)),
     ("embedding", (real(5, 3), PLACES)),

@@ -14,7 +14,7 @@ from posit._functions.engine import apply
 from posit.spec import SpecLike
 
 from ._define import Op, Rule, define, spec_of, text_of
-from ._kernels import Patterns, bits_of, empty, rounded, tensor_of
+from ._kernels import Patterns, bits_of, empty, rounded, tensor_of, together
 from ._rows import ROWS
 from .elementwise import _div, _fma, _mul, _sub
 
@@ -111,9 +111,28 @@ def _kernel(x: Tensor, name: str, text: str) -> Tensor:
 
 def _times_slope(g: Tensor, inputs: tuple[Any, ...], out: Tensor) -> Tensor:
     x, name, text = inputs
+    if name == "relu":
+        return _gate(g, x, text)
     return _mul(g, _slope(name, x, out, text), text)
 
 
+def _gate_kernel(g: Tensor, x: Tensor, text: str) -> Tensor:
+    """g where x is positive, else 0: relu's slope times g. NaN where either is NaR."""
+    spec = spec_of(text)
+    return (rounded(g, spec) * _step(x.detach(), spec)).add_(0.0)  # -0 + 0 is 0
+
+
+_gate: Op = define(
+    Rule(
+        "gate",
+        "(Tensor g, Tensor x, str spec) -> Tensor",
+        _gate_kernel,
+        lambda g, x, text: empty(g, torch.broadcast_shapes(g.shape, x.shape)),
+        lambda i, out, g: (lambda: _gate(g, *i[1:]), None),
+        lambda i, out, t: torch.zeros_like(out) if t[0] is None else _gate(t[0], *i[1:]),
+        lambda f, i, dims, size: f(*together(i[:2], dims[:2]), i[2]),
+    )
+)
 _unary: Op = define(
     Rule(
         "unary",

@@ -23,7 +23,7 @@ from .. import gradients
 from .._patterns import Held, Patterns, held, is_numbers, write
 from ..ops._define import text_of
 from ._formats import Formats, formats, holds
-from ._update import UPDATES, Place, State
+from ._update import UPDATES, Place, State, Step
 
 __all__ = ["PositOptimizer", "check_range", "scalar"]
 
@@ -70,15 +70,14 @@ class PositOptimizer(Optimizer):
         weight: Callable[[], Patterns],
         state: State,
         f: Formats,
-    ) -> Held:
+    ) -> Step:
         """What to add to the weight; keeps moments in ``state``. All are work patterns.
 
-        Where :meth:`_takes_numbers`, the gradient may be values of that format in float64, in an
-        array of its own, and so may what is returned.
+        Where :meth:`_takes_numbers`, the gradient may be float64 numbers, not yet rounded.
         """
 
     def _takes_numbers(self, group: dict[str, Any], f: Formats) -> bool:
-        """Whether :meth:`_step_of` computes with values as well as with patterns."""
+        """Whether :meth:`_step_of` leaves the gradient as it is."""
         return False
 
     @abstractmethod
@@ -216,12 +215,12 @@ class PositOptimizer(Optimizer):
         deposits, dense = gradients.find(p), p.grad
         alone = deposits is None or deposits.is_empty
         if alone and self._takes_numbers(group, f) and _is_plain(dense):
-            numbers = dense.detach().numpy()
-            return posit.round_to(numbers, f.work, out=np.empty(numbers.shape))
+            numbers: Held = dense.detach().numpy()
+            return numbers
         return gradients.rounded(p, f.work)
 
     def _nar_text(self, name: str, p: Tensor, gradient: Held, f: Formats) -> str:
-        is_nar = np.isnan(gradient) if is_numbers(gradient) else gradient == f.work.nar
+        is_nar = ~np.isfinite(gradient) if is_numbers(gradient) else gradient == f.work.nar
         count = int(np.count_nonzero(is_nar))
         step = int(self.state[p].get("step", 0)) + 1
         return (
@@ -258,10 +257,12 @@ def _is_plain(x: Tensor | None) -> TypeGuard[Tensor]:
 
 
 def _has_nar(x: Held, spec: PositSpec) -> bool:
-    """NaR is below all other patterns; of numbers, NaN is the least."""
-    if not x.size:
-        return False
-    return bool(np.isnan(x.min()) if is_numbers(x) else x.min() == spec.nar)
+    """NaR is below all other patterns; a sum of numbers is not finite if one of them is not."""
+    if not is_numbers(x):
+        return x.size > 0 and bool(x.min() == spec.nar)
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = bool(np.isfinite(x.sum()))
+    return not finite and not bool(np.isfinite(x).all())
 
 
 def _text(spec: SpecLike) -> str:

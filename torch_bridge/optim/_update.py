@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 import posit
+from posit import PositSpec
 from posit.reference import uniform64
 
 from .._patterns import Held, Patterns, is_numbers
 from ._formats import Formats
 
-__all__ = ["UPDATES", "Place", "State", "Update", "keep", "state_bits"]
+__all__ = ["UPDATES", "Place", "State", "Step", "Update", "keep", "state_bits"]
 
 State = MutableMapping[str, Any]
 
@@ -33,6 +34,18 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What to add to a weight: ``amounts`` times ``factor``, of the working format, rounded to it.
+
+    Amounts are work patterns, or float64 numbers that are rounded first. A factor other than 1
+    needs a working format that ``float64_decides``.
+    """
+
+    amounts: Held
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
 class Update:
     """How a weight is kept.
 
@@ -44,11 +57,11 @@ class Update:
         (weight, step, state, formats, place) to the new weight; keeps its own state.
 
     ``weight`` is patterns of the weight's format, or float64 numbers that are rounded to it and
-    that the new weight may replace in place; so is ``step`` of the working format.
+    that the new weight may replace in place.
     """
 
     current: Callable[[Held, State, Formats], Patterns]
-    moved: Callable[[Held, Held, State, Formats, Place], Held]
+    moved: Callable[[Held, Step, State, Formats, Place], Held]
 
 
 def _place(weight: Held) -> Held | None:
@@ -79,13 +92,19 @@ def _plain(weight: Held, state: State, f: Formats) -> Patterns:
     return f.from_weight(weight)
 
 
-def _nearest(weight: Held, step: Held, state: State, f: Formats, place: Place) -> Held:
-    specs = f.weight, f.work
-    return np.asarray(posit.sum_of(weight, step, spec=specs, to=f.weight, out=_place(weight)))
+def _sum(
+    held: Held, step: Step, specs: tuple[PositSpec, PositSpec], to: PositSpec, out: Held | None
+) -> Held:
+    factors = 1.0, step.factor
+    return np.asarray(posit.sum_of(held, step.amounts, spec=specs, to=to, factors=factors, out=out))
 
 
-def _stochastic(weight: Held, step: Held, state: State, f: Formats, place: Place) -> Held:
-    total = posit.sum_of(weight, step, spec=(f.weight, f.work), to=f.wide)
+def _nearest(weight: Held, step: Step, state: State, f: Formats, place: Place) -> Held:
+    return _sum(weight, step, (f.weight, f.work), f.weight, _place(weight))
+
+
+def _stochastic(weight: Held, step: Step, state: State, f: Formats, place: Place) -> Held:
+    total = _sum(weight, step, (f.weight, f.work), f.wide, None)
     made = posit.encode(
         posit.decode(total, f.wide),
         f.weight,
@@ -108,11 +127,11 @@ def _with_residue(weight: Held, state: State, f: Formats) -> Patterns:
     return np.asarray(made, f.work.storage)
 
 
-def _keep_residue(weight: Held, step: Held, state: State, f: Formats, place: Place) -> Held:
+def _keep_residue(weight: Held, step: Step, state: State, f: Formats, place: Place) -> Held:
     residue = _residue(state, f, weight.shape)
     made, _ = posit.sum_and_rest(
-        weight, residue, step, spec=(f.weight, f.state, f.work), to=f.weight, rest=f.state,
-        out=(_place(weight), residue),
+        weight, residue, step.amounts, spec=(f.weight, f.state, f.work), to=f.weight, rest=f.state,
+        factors=(1.0, 1.0, step.factor), out=(_place(weight), residue),
     )  # fmt: skip
     return np.asarray(made)
 
@@ -125,10 +144,10 @@ def _master(weight: Held, state: State, f: Formats) -> Patterns:
     return f.from_state(state_bits(state, "master"))
 
 
-def _keep_master(weight: Held, step: Held, state: State, f: Formats, place: Place) -> Held:
+def _keep_master(weight: Held, step: Step, state: State, f: Formats, place: Place) -> Held:
     _master(weight, state, f)
     master = state_bits(state, "master")
-    posit.sum_of(master, step, spec=(f.state, f.work), to=f.state, out=master)
+    _sum(master, step, (f.state, f.work), f.state, master)
     return np.asarray(posit.convert(master, f.state, f.weight), f.weight.storage)
 
 
