@@ -202,7 +202,7 @@ def test_factors_multiply_and_round(spec: PositSpec) -> None:
 def test_factors_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="2 factors for 1 terms"):
         posit.sum_of(5, spec=bposit16, factors=(1, 2))
-    with pytest.raises(TypeError, match="a factor of 0.5 for <64,6,5>"):
+    with pytest.raises(TypeError, match=r"a factor of 0\.5 for <64,6,5>"):
         posit.sum_of(5, spec=bposit64, factors=(0.5,))
     assert posit.sum_of(bposit16.one, spec=bposit16, factors=(float("nan"),)) == bposit16.nar
 

@@ -23,11 +23,10 @@ from .. import gradients
 from .._patterns import Held, Patterns, held, is_numbers, write
 from ..ops._define import text_of
 from ._formats import Formats, formats, holds
+from ._saved import check_saved
 from ._update import UPDATES, Place, State, Step
 
 __all__ = ["PositOptimizer", "check_range", "scalar"]
-
-_FIXED = ("spec", "state_spec", "update", "offset")  # what state in memory depends on
 
 
 @dataclass(frozen=True)
@@ -161,12 +160,12 @@ class PositOptimizer(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave; state keeps its bits.
 
-        Raises ValueError if it was saved with other formats or another ``update``.
+        Raises ValueError if it was saved with other formats or another ``update``, or does not fit.
         """
         seen: dict[str, Any] = {}
 
         def look(_: Optimizer, saved: dict[str, Any]) -> None:
-            self._check_saved(saved["param_groups"])
+            check_saved(saved, self.param_groups)
             seen.update(saved)
 
         handle = self.register_load_state_dict_pre_hook(look)  # the last: it sees what others made
@@ -182,15 +181,6 @@ class PositOptimizer(Optimizer):
                         k: v.clone() if isinstance(v, Tensor) else v
                         for k, v in seen["state"][i].items()
                     }
-
-    def _check_saved(self, saved: list[dict[str, Any]]) -> None:
-        for i, (old, new) in enumerate(zip(saved, self.param_groups, strict=False)):
-            for name in _FIXED:
-                if old.get(name) != new[name]:
-                    raise ValueError(
-                        f"parameter group {i} was saved with {name}={old.get(name)!r}, this"
-                        f" optimizer has {new[name]!r}: state does not carry over"
-                    )
 
     def _gather(self) -> list[_Work] | None:
         """The parameters with gradients, all rounded; None to skip the step."""
