@@ -139,11 +139,7 @@ def test_a_checkpoint_of_another_kind_is_refused(change: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("name", "made", "text"),
     [
-        ("residue", torch.zeros(4, dtype=torch.int32), r"residue must be torch.int32 of shape"),
-            "residue",
-            torch.zeros(4, dtype=torch.int32),
-            r"residue must be torch.int32 of shape \(3,\)",
-        ),
+        ("residue", torch.zeros(4, dtype=torch.int32), "residue must be torch.int32 of shape"),
         ("residue", torch.zeros(3), "residue must be torch.int32"),
         ("residue", None, "has no residue"),
         ("step", torch.tensor(1.5), "step must be torch.int64"),
