@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 import posit
 from posit import PositSpec
 from posit.spec import SpecLike
+from quire._threads import run
 
 from .. import gradients
 from .._patterns import Held, Patterns, held, is_numbers, write
@@ -149,7 +150,8 @@ class PositOptimizer(Optimizer):
             self.skipped += 1
             return loss
         for w in work:
-            self._move(w)
+            self.state[w.parameter]  # in the parameters' order
+        run(self._move, work, torch.get_num_threads())
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -218,6 +220,7 @@ class PositOptimizer(Optimizer):
             " no parameter was changed (on_nar='skip' passes over such steps)"
         )
 
+    @torch.no_grad()  # also on the threads that share the work
     def _move(self, w: _Work) -> None:
         state, f = self.state[w.parameter], w.formats
         update = UPDATES[w.group["update"]]
