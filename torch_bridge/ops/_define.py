@@ -26,7 +26,7 @@ from .._deposit import Terms, place_of, settled
 from .._parameter import PositParameter
 from ._device import anywhere
 
-__all__ = ["Grad", "Inputs", "Op", "Rule", "define", "spec_of", "text_of"]
+__all__ = ["Grad", "Inputs", "Op", "Rule", "define", "holds_posits", "spec_of", "text_of"]
 
 Inputs = tuple[Any, ...]
 Grad = Callable[[], Tensor] | None
@@ -175,6 +175,7 @@ def define(rule: Rule) -> Op:
             found: Tensor = torch_op(*inputs)
             return found
         applied: Tensor = Function.apply(*inputs)  # type: ignore[no-untyped-call]
+        applied._made_of = inputs[-1], applied._version  # type: ignore[attr-defined]
         return applied
 
     Function.__name__ = Function.__qualname__ = rule.name
@@ -198,6 +199,15 @@ def _is_plain(inputs: Inputs) -> bool:
     if _traces() or torch._C._len_torch_dispatch_stack():
         return False
     return all(type(x) in _PLAIN or not isinstance(x, Tensor) for x in inputs)
+
+
+def holds_posits(x: Tensor, text: str) -> bool:
+    """Whether x is the very tensor that an operation gave in this format, not changed since.
+
+    As autograd knows changes: not those through ``.data`` or a NumPy array that shares memory.
+    """
+    made: Any = getattr(x, "_made_of", None)
+    return made is not None and bool(made == (text, x._version))
 
 
 def _refuse_compiled_jvp(name: str) -> None:
