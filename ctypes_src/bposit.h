@@ -34,16 +34,22 @@ void bp_apply(bp_op op, bp_spec s, size_t count, const void *a, ptrdiff_t sa, co
               ptrdiff_t sb, const void *c, ptrdiff_t sc, void *out, ptrdiff_t so);
 
 /* ---- sums.c: nearest[i] = sum over k of term[k][i], rounded once; rest[i] = that sum -
- * nearest[i], rounded once, unless rest.bits is NULL. At least one term; fewer than 2^31. Each
- * array may be of another format; results may be terms with the same stride. */
+ * nearest[i], rounded once, unless rest.at is NULL. At least one term; fewer than 2^31. Each array
+ * may be of another format; results may be terms with the same stride. An array is of patterns, or
+ * with `values` of doubles: terms are first rounded to their format, which fits a double. Then they
+ * are multiplied by `factor`, a value of the format, and rounded again; other factors than 1 ask
+ * for a format of at most 25 significand bits and a reach of at most 448. */
 typedef struct {
     bp_spec spec;
-    const void *bits;
+    int values;
+    double factor;
+    const void *at;
     ptrdiff_t stride;
 } bp_addend;
 typedef struct {
     bp_spec spec;
-    void *bits;
+    int values;
+    void *at;
     ptrdiff_t stride;
 } bp_result;
 void bp_sum_of(size_t terms, const bp_addend *term, size_t count, bp_result nearest,
@@ -61,6 +67,8 @@ void bp_decode_f32(bp_spec s, size_t count, const void *bits, ptrdiff_t sb, void
                    ptrdiff_t so);
 void bp_decode_f64(bp_spec s, size_t count, const void *bits, ptrdiff_t sb, void *out, ptrdiff_t so,
                    int odd);
+/* doubles to the nearest posits, as doubles: of formats that fit those */
+void bp_round_f64(bp_spec s, size_t count, const void *x, ptrdiff_t sx, void *out, ptrdiff_t so);
 void bp_convert(bp_spec from, bp_spec to, size_t count, const void *bits, ptrdiff_t sb, void *out,
                 ptrdiff_t so);
 

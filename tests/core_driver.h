@@ -27,6 +27,7 @@ enum {
     PRODUCT,
     ADDENDS,
     FORM,
+    ROUND,
     END
 };
 
