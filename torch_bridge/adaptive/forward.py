@@ -39,7 +39,7 @@ from posit import PositSpec
 from .._patterns import patterns_of, write
 from ..ops._kernels import tensor_of
 from ..optim._formats import formats
-from ..optim._update import UPDATES, Place
+from ..optim._update import UPDATES, Place, Step
 from ._batches import Batch, parts_of, repeatable
 from ._errors import by_activations
 from ._estimators import WORK, Derivatives, Estimator, check_count, combined, weights_of
@@ -257,7 +257,7 @@ class Trainer:
                     part += tensor_of(bits, to).reshape(part.shape).to(part)
                 else:
                     place = Place(self.seed, self.steps, start)
-                    old, step = patterns_of(part, f.weight), bits.reshape(part.shape)
+                    old, step = patterns_of(part, f.weight), Step(bits.reshape(part.shape))
                     write(part, UPDATES[self.update].moved(old, step, {}, f, place), f.weight)
                 start += part.numel()
         self.steps += 1
