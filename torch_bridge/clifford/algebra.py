@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -115,7 +116,8 @@ class Algebra:
         Parameters
         ----------
         coefficients : Tensor (..., n) of float32 or float64, PositTensor, or numbers
-            For the n blades in ascending order of their masks.
+            For the n blades in ascending order of their masks. Arrays of floats keep their dtype;
+            other numbers are float64 where a format is given, else torch's default dtype.
         grades, blades
             Which these are, as :meth:`blades` reads them; all by default.
         spec : PositSpec, dtype or text, optional
@@ -137,7 +139,7 @@ class Algebra:
             x = to_float64(x)
         else:
             text = "" if spec is None else text_of(spec)
-            x = x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.get_default_dtype())
+            x = _tensor(x, text)
             x = fake_quant(x, text) if text and not _holds(x, text) else x
         if x.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"coefficients are float32 or float64, got {x.dtype}")
@@ -156,7 +158,7 @@ class Algebra:
 
     def scalar(self, x: Any, spec: SpecLike | None = None) -> Multivector:
         """Scalars: x of the batch's shape."""
-        x = x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.get_default_dtype())
+        x = _tensor(x, "" if spec is None else text_of(spec))
         return self.multivector(x.unsqueeze(-1), grades=(0,), spec=spec)
 
     def vector(self, x: Any, spec: SpecLike | None = None) -> Multivector:
@@ -179,6 +181,15 @@ class Algebra:
     def pseudoscalar(self) -> Multivector:
         """The product of all basis vectors."""
         return self.blade(self.signature.whole)
+
+
+def _tensor(x: Any, text: str) -> Tensor:
+    """Numbers as a tensor; those for a format are not rounded to float32 on the way."""
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        return torch.as_tensor(x)
+    return torch.as_tensor(x, dtype=torch.float64 if text else torch.get_default_dtype())
 
 
 def _holds(x: Tensor, text: str) -> bool:

@@ -234,6 +234,17 @@ def test_posits_are_scaled_and_added_with_one_rounding() -> None:
         assert model.bits(made)[1] == from_fraction(exact, bposit16)
 
 
+@pytest.mark.parametrize("spec", [bposit16, bposit32], ids=str)
+def test_numbers_are_rounded_to_a_format_once(spec: PositSpec) -> None:
+    given = [0.1, 0.7, 16777217.0]  # float32 has none of them
+    want = tensor(torch.tensor(given, dtype=torch.float64), spec=spec)
+    for numbers in (given, np.array(given)):
+        assert Cl3.vector(numbers, spec).coefficients.tolist() == want.tolist()
+    assert Cl3.scalar(0.1, spec)["1"].item() == want[0].item()
+    assert Cl3.vector(np.array(given)).coefficients.tolist() == given
+    assert Cl3.vector(given).coefficients.dtype == torch.float32
+
+
 def test_nar_spreads_to_what_it_is_a_factor_of() -> None:
     x = Cl3.vector([torch.nan, 1.0, 2.0], spec=bposit16)
     y = Cl3.multivector([1.0, 1.0], blades=("e1", "e2"), spec=bposit16)
