@@ -41,7 +41,7 @@ class Multivector(Packed):
     and by tensors of the batch's shape.
 
     On posits every coefficient of a product, sum or scaled multivector is the exact one, rounded
-    once. The functions of this package (sandwich, exp, log, inverse, norm) say how they round.
+    once; numbers and tensors beside it are rounded to its format first. The functions of this package (sandwich, exp, log, inverse, norm) say how they round.
 
     Attributes
     ----------
@@ -91,7 +91,11 @@ class Multivector(Packed):
         x = self.coefficients
         if isinstance(other, (int, float)):
             return x.new_full((1,), other)
-        return other.unsqueeze(-1) if isinstance(other, Tensor) else None
+        if not isinstance(other, Tensor):
+            return None
+        if other.is_complex():
+            raise TypeError(f"coefficients are real; got a tensor of {other.dtype}")
+        return other.unsqueeze(-1)
 
     def _scaled(self, factor: Tensor) -> Multivector:
         spec, x = format_in(self._space), self.coefficients

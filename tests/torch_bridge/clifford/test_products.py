@@ -225,12 +225,17 @@ def test_tensors_and_numbers_scale() -> None:
         t / x
     with pytest.raises(TypeError):
         x * "a"
+    with pytest.raises(TypeError, match="coefficients are real"):
+        x * torch.tensor(1j)
 
 
 def test_posits_are_scaled_and_added_with_one_rounding() -> None:
     x = Cl3.vector([1.0, 1 / 3, -7], spec="bposit16")
     third = Fraction(x["e2"].item())
     for made, exact in ((x * 3.0, third * 3), (x / 3.0, third / 3), (x + x, third * 2)):
+        assert model.bits(made)[1] == from_fraction(exact, bposit16)
+    tenth = Fraction(tensor(0.1, spec="bposit16").item())  # of the format, as 0.1 is not
+    for made, exact in ((x * 0.1, third * tenth), (x / 0.1, third / tenth)):
         assert model.bits(made)[1] == from_fraction(exact, bposit16)
 
 
