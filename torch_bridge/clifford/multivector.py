@@ -41,7 +41,8 @@ class Multivector(Packed):
     and by tensors of the batch's shape.
 
     On posits every coefficient of a product, sum or scaled multivector is the exact one, rounded
-    once; numbers and tensors beside it are rounded to its format first. The functions of this package (sandwich, exp, log, inverse, norm) say how they round.
+    once; numbers and tensors beside it are rounded to its format first. The functions of this
+    package (sandwich, exp, log, inverse, norm) say how they round.
 
     Attributes
     ----------
