@@ -83,6 +83,8 @@ class _RotorOptimizer(Optimizer):
                     f"rotor {i} has shape {tuple(p.shape)} for {len(blades)} blades:"
                     f" {', '.join(place.names)}"
                 )
+            if p.dtype not in (torch.float32, torch.float64):
+                raise TypeError(f"rotor {i} is {p.dtype}: possible are float32 and float64")
             if (group["spec"] or group["generator"]) and p.dtype != torch.float64:
                 raise TypeError(f"rotor {i} is {p.dtype}: posits appear as torch.float64")
             if isinstance(p, PositParameter) and text_of(p.spec) != group["spec"]:
@@ -115,6 +117,25 @@ class _RotorOptimizer(Optimizer):
         worst = [self._move(*w) for w in work]
         self.defect = max(worst, default=0.0)
         return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave.
+
+        Raises ValueError if it is of another optimizer, or was saved with another algebra, other
+        blades or formats; nothing is loaded then.
+        """
+        for i, (old, new) in enumerate(
+            zip(state_dict["param_groups"], self.param_groups, strict=False)
+        ):
+            if missing := new.keys() - old.keys() - {"param_names"}:
+                raise ValueError(f"parameter group {i} was saved without {min(missing)}")
+            for name in ("algebra", "blades", "spec", "generator"):
+                if old[name] != new[name]:
+                    raise ValueError(
+                        f"parameter group {i} was saved with {name}={old[name]!r}, this optimizer"
+                        f" has {new[name]!r}: state does not carry over"
+                    )
+        super().load_state_dict(state_dict)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients: ``.grad``, and the exact sums."""

@@ -198,6 +198,7 @@ def test_what_is_no_rotor() -> None:
         (torch.ones(3), {}, ValueError, r"shape \(3,\) for 4 blades: 1, e12, e13, e23"),
         (torch.ones(2), {"blades": ("1", "e1")}, ValueError, "even blades, closed"),
         (torch.ones(3), {"blades": ("1", "e12", "e13")}, ValueError, "closed under products"),
+        (one.half(), {}, TypeError, "possible are float32 and float64"),
         (one.float(), {"spec": bposit16}, TypeError, "posits appear as torch.float64"),
         (one.float(), {"generator": bposit16}, TypeError, "posits appear as torch.float64"),
         (one, {"lr": -1.0}, ValueError, "lr=-1.0"),
@@ -214,6 +215,22 @@ def test_what_is_no_rotor() -> None:
     with pytest.raises(ValueError, match="does not hold"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(4))]})
     assert len(optimizer.param_groups) == 1
+
+
+def test_a_state_of_other_rotors_is_not_loaded() -> None:
+    one = torch.tensor([1.0, 0, 0, 0], dtype=F8)
+    saved = RotorAdam([nn.Parameter(one.clone())], algebra=Cl3).state_dict()
+    optimizers: list[tuple[Any, str]] = [
+        (RotorAdam([nn.Parameter(one)], algebra=Algebra(2, 1)), r"algebra=\(3, 0, 0\), this"),
+        (RotorAdam([nn.Parameter(one)], algebra=Cl3, generator=bposit16), "generator=''"),
+        (RotorAdam([nn.Parameter(one)], algebra=Cl3, spec=bposit16), "spec=''"),
+        (RotorSGD([nn.Parameter(one)], algebra=Cl3), "saved without momentum"),
+    ]
+    for optimizer, words in optimizers:
+        before = copy.deepcopy(optimizer.state_dict())
+        with pytest.raises(ValueError, match=words):
+            optimizer.load_state_dict(saved)
+        assert optimizer.state_dict() == before
 
 
 def test_a_step_that_leads_nowhere_is_refused() -> None:
