@@ -231,8 +231,13 @@ class Eligibility:
         [ours] A neuron's weights then tend to the mean of what its spikes add up, so they stay
         bounded, and those of inputs that are silent when it fires tend to 0.
         """
+        neurons, width = self.weight.shape
+        if post.dim() != 3 or post.shape[2] != neurons or post.dtype != torch.bool:
+            raise ValueError(
+                f"spikes of neurons are bool (B, T, {neurons}), got {post.dtype}"
+                f" {tuple(post.shape)}"
+            )
         *_, neuron = post.nonzero().T
-        width = self.weight.shape[1]
         pre = torch.arange(width).repeat(len(neuron))
         w = self.weight.detach()
         values = (to_float64(w) if isinstance(w, PositTensor) else w)[neuron].reshape(-1)

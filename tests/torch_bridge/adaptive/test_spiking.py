@@ -303,12 +303,15 @@ def test_never_a_lossy_fallback() -> None:
         (lambda t: t.add_spikes(torch.zeros(1, 2, 3), torch.zeros(1, 2, 2)), TypeError,
          "torch.bool"),
         (lambda t: t.add_spikes(torch.zeros(1, 2, 3), torch.zeros(1, 3, 2)), ValueError, "not"),
+        (lambda t: t.add_pull(torch.ones(1, 2, 1, dtype=torch.bool)), ValueError, "T, 2"),
+        (lambda t: t.add_pull(torch.ones(4, 2, dtype=torch.bool)), ValueError, "T, 2"),
+        (lambda t: t.add_pull(torch.full((1, 1, 2), 3.0)), ValueError, "got torch.float32"),
         (lambda t: Eligibility(torch.zeros(3).double(), RULE, spec=bposit16), ValueError,
          "neurons, inputs"),
     ],
 )  # fmt: skip
 def test_bad_input(call: Any, error: type[Exception], words: str) -> None:
-    trace = Eligibility(torch.zeros(2, 3).double(), RULE, spec=bposit16)
+    trace = Eligibility(torch.ones(2, 3).double(), RULE, spec=bposit16)
     with pytest.raises(error, match=words):
         call(trace)
     assert not trace.value.any()
