@@ -81,8 +81,9 @@ def fisher(
     Raises ValueError without inputs, and FloatingPointError for derivatives that are not finite.
     """
     _check_inputs(inputs, "inputs")
-    if _has_training_state(model):
-        raise ValueError("dropout and batch normalisation need model.eval(): samples are alone")
+    _check_alone(model)
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch={batch}: possible are integers from 1")
     to, size = PositSpec.parse(spec), sum(p.numel() for p in model.parameters())
     weights = {name: p.detach() for name, p in model.named_parameters()}
 
@@ -176,6 +177,9 @@ class Prior:
                 raise ValueError(f"{name}={value}: possible are finite numbers from 0")
         self.admissible = Admissible() if admissible is None else admissible
         weights = _weights_of(teacher)
+        for name, w in weights.items():
+            if not bool(w.isfinite().all()):
+                raise ValueError(f"the teacher's {name} has NaN (NaR) or infinity")
         _check_alike(weights, information, "the information")
         for name, f in information.items():
             if not bool((f >= 0).all() and f.isfinite().all()):
@@ -186,7 +190,7 @@ class Prior:
         self.precision = {name: strength * (f + damping) for name, f in information.items()}
 
     def neg_log(self, student: nn.Module | Weights) -> Tensor:
-        """-log p(W) up to a constant, ½ Σ precision·(W - mean)²; infinite where not admissible.
+        """-log p(W) up to a constant, ½ Σ precision·(W - mean)²; infinite where not admissible, NaN for NaN.
 
         float64, with derivatives: each element's is computed by itself, so its bits are the same
         everywhere. :meth:`Admissible.objections` tells what is not admissible.
@@ -211,7 +215,7 @@ class Distillation:
     Parameters
     ----------
     teacher : Module
-        (B, …) to logits (B, C); asked once, now.
+        (B, …) to logits (B, C), in eval mode; asked once, now.
     probes : Tensor, (P, …)
         Inputs without labels.
     prior : Prior
@@ -236,6 +240,8 @@ class Distillation:
         temperature: float = 1.0,
     ) -> None:
         _check_inputs(probes, "probes")
+        if isinstance(teacher, nn.Module):
+            _check_alone(teacher)
         if samples < 1 or not 0 <= share < float("inf") or not 0 < temperature < float("inf"):
             raise ValueError(
                 f"samples={samples}, share={share}, temperature={temperature}: possible are from 1,"
@@ -293,6 +299,8 @@ def _check_inputs(x: Tensor, what: str) -> None:
         raise ValueError(f"{what} have NaN (NaR) or infinity")
 
 
-def _has_training_state(model: nn.Module) -> bool:
+def _check_alone(model: nn.Module) -> None:
+    """Raise ValueError where a sample's answer depends on chance, or on the samples beside it."""
     kinds = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-    return any(isinstance(m, kinds) and m.training for m in model.modules())
+    if any(isinstance(m, kinds) and m.training for m in model.modules()):
+        raise ValueError("dropout and batch normalisation need model.eval(): samples are alone")

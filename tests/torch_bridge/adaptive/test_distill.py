@@ -269,6 +269,12 @@ def one_class_more() -> nn.Module:
     return network(sizes=(6, 5, 4))
 
 
+def spoilt(model: nn.Module) -> dict[str, Tensor]:
+    weights = {name: w.detach().clone() for name, w in model.named_parameters()}
+    weights["0.weight"][1, 2] = torch.nan
+    return weights
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -282,6 +288,9 @@ def one_class_more() -> nn.Module:
         (lambda t, p: Distillation(t, inputs(), p, samples=1)(one_class_more()), "answers"),
         (lambda t, p: fisher(t, inputs(0)), "an empty set of inputs"),
         (lambda t, p: fisher(nn.Sequential(t, nn.Dropout()), inputs()), "model.eval"),
+        (lambda t, p: fisher(t, inputs(), batch=0), "batch=0"),
+        (lambda t, p: Distillation(nn.Sequential(t, nn.Dropout()), inputs(), p, samples=1), "eval"),
+        (lambda t, p: Prior(spoilt(t), p.precision, strength=1.0), "teacher's 0.weight has NaN"),
         (lambda t, p: Prior(t, {}, strength=1.0), "0.bias"),
         (lambda t, p: Prior(t, p.precision, strength=-1.0), "strength=-1"),
         (lambda t, p: Prior(t, p.precision, strength=1.0, damping=float("inf")), "damping=inf"),
