@@ -190,10 +190,11 @@ class Prior:
         self.precision = {name: strength * (f + damping) for name, f in information.items()}
 
     def neg_log(self, student: nn.Module | Weights) -> Tensor:
-        """-log p(W) up to a constant, ½ Σ precision·(W - mean)²; infinite where not admissible, NaN for NaN.
+        """-log p(W) up to a constant, ½ Σ precision·(W - mean)²; infinite where not admissible.
 
-        float64, with derivatives: each element's is computed by itself, so its bits are the same
-        everywhere. :meth:`Admissible.objections` tells what is not admissible.
+        NaN where a weight is. float64, with derivatives: each element's is computed by itself, so
+        its bits are the same everywhere. :meth:`Admissible.objections` tells what is not
+        admissible.
         """
         weights = _weights_of(student, detach=False)
         _check_alike(self.mean, weights, "the student")
