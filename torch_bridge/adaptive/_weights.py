@@ -45,9 +45,21 @@ def digest(arrays: Arrays) -> str:
 
 
 def arrays_of(state: State) -> Arrays:
-    """By name; posits have a posit dtype."""
+    """By name; posits have a posit dtype. Raises TypeError for what NumPy cannot hold."""
     found = state.state_dict() if isinstance(state, nn.Module) else state
-    return {name: x.detach().cpu().numpy() for name, x in found.items()}
+    return {name: _array(name, x) for name, x in found.items()}
+
+
+def _array(name: str, x: Tensor) -> npt.NDArray[Any]:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is no tensor, but {type(x).__name__}: only tensors are certified")
+    try:
+        made: npt.NDArray[Any] = x.detach().cpu().numpy()
+    except TypeError:
+        raise TypeError(
+            f"{name} is {x.dtype}, which NumPy lacks: possible are posits and NumPy's dtypes"
+        ) from None
+    return made
 
 
 def format_of(arrays: Arrays) -> PositSpec | None:

@@ -14,6 +14,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any, Self
 
 from posit import PositSpec
@@ -240,14 +241,20 @@ def certify(
         Names of tensors to ((p, q, r), blade masks of the last axis).
 
     Raises :class:`CertificateError` where it would not hold (NaR, more products than the quire is
-    sure to hold, masks that do not fit), ValueError where several formats leave ``format`` open.
+    sure to hold, masks that do not fit), ValueError where several formats leave ``format`` open,
+    for numbers that cannot be, and what is no algebra; TypeError for tensors that NumPy lacks.
     """
+    if not isinstance(model, str):
+        raise TypeError(f"model={model!r}: possible is a text")
+    for name, value, least in (("serial", serial, 0), ("products", products, 1)):
+        if value is not None and (type(value) is not int or value < least):
+            raise ValueError(f"{name}={value!r}: possible are integers (int) from {least}")
     arrays, given = arrays_of(state), multivectors or {}
     if unknown := given.keys() - arrays.keys():
         raise ValueError(f"multivectors: there is no tensor {min(unknown)!r}")
     forms = {
-        name: Form("", (), (a[0], a[1], a[2]), tuple(int(mask) for mask in masks))
-        for name, (a, masks) in given.items()
+        name: Form("", (), _triple(name, algebra), tuple(map(int, masks)))
+        for name, (algebra, masks) in given.items()
     }
     spec = format_of(arrays) if format is None else PositSpec.parse(format)
     longest = 1 + largest(arrays) if products is None else products
@@ -255,6 +262,16 @@ def certify(
     made = Certificate(model, serial, _forms(arrays, forms), bound, digest(arrays))
     made.check(state)
     return made
+
+
+def _triple(name: str, algebra: Sequence[int]) -> tuple[int, int, int]:
+    try:
+        p, q, r = map(index, algebra)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"multivectors: the algebra of {name!r} is (p, q, r), got {algebra!r}"
+        ) from None
+    return p, q, r
 
 
 def _forms(arrays: Arrays, declared: Mapping[str, Form]) -> dict[str, Form]:

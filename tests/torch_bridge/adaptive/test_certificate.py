@@ -28,6 +28,7 @@ from torch_bridge.adaptive.certificate import (
     certify,
     hash_of,
 )
+from torch_bridge.clifford import Algebra
 
 EVEN = (0, 0b011, 0b101, 0b110)  # the blades of a rotor of Cl(3, 0)
 
@@ -209,6 +210,36 @@ def test_formats_and_multivectors_that_are_not_there() -> None:
     assert made.quire.width == quire.Layout.exact(posit.bposit32).width
     with pytest.raises(ValueError, match="there is no tensor 'rotos'"):
         certificate(multivectors={"rotos": ((3, 0, 0), EVEN)})
+
+
+class Noted(nn.Linear):
+    """Its state is not tensors alone."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"seen": 7}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"serial": "1"}, "serial='1': possible"), ({"serial": 1.5}, "serial=1.5"),
+        ({"serial": -1}, "serial=-1"), ({"serial": True}, "serial=True"), ({"model": 7}, "model=7"),
+        ({"products": 100.5}, "products=100.5"), ({"products": 0}, "products=0"),
+        ({"multivectors": {"rotor": ((3, 0), EVEN)}}, r"'rotor' is \(p, q, r\), got \(3, 0\)"),
+        ({"multivectors": {"rotor": ((3.0, 0, 0), EVEN)}}, "got .3.0, 0, 0"),
+        ({"multivectors": {"rotor": (Algebra(3), EVEN)}}, r"got Algebra\(3, 0, 0\)"),
+    ],
+)  # fmt: skip
+def test_what_no_certificate_can_say(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        certificate(**changes)
+
+
+def test_what_numpy_lacks() -> None:
+    with pytest.raises(TypeError, match=r"weight is torch.bfloat16, which NumPy lacks"):
+        certify(nn.Linear(2, 2).bfloat16(), model="m", serial=0)
+    with pytest.raises(TypeError, match="_extra_state is no tensor, but dict"):
+        certify(Noted(2, 2), model="m", serial=0)
 
 
 @pytest.mark.parametrize("spec", ["bposit16", "8,6,5"])
