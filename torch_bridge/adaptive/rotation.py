@@ -223,7 +223,7 @@ class ModelSlot:
         stage("loaded")
         kl = None
         if self.active is not None:
-            kl = self._divergence(version.probed, self.active.probed)
+            kl = float(self._divergence(version.probed, self.active.probed))
             if not kl <= self._threshold:
                 raise ValueError(f"its answers to the probes diverge by {kl:.6g}, more than the"
                                  f" threshold {self._threshold:.6g}")  # fmt: skip

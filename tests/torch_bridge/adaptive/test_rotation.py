@@ -306,6 +306,13 @@ def test_divergence_over_the_threshold(tmp_path: Path, records: Recorder) -> Non
     assert records.records[-1].body["divergence"] == pytest.approx(kl, rel=1e-14)
 
 
+def test_a_divergence_that_is_a_tensor(tmp_path: Path, records: Recorder) -> None:
+    slot = make_slot(tmp_path, records, divergence=lambda new, old: (new - old).abs().max())
+    slot.rotate(version(tmp_path, 1))
+    slot.rotate(version(tmp_path, 2))
+    assert records.records[-1].body["divergence"] > 0
+
+
 def test_a_divergence_that_is_nan_is_over_any_threshold(tmp_path: Path, records: Recorder) -> None:
     slot = make_slot(tmp_path, records, divergence=lambda *_: float("nan"))
     slot.rotate(version(tmp_path, 0))
