@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import threading
@@ -97,9 +98,12 @@ class Recorder:
     def _append(self, event: str, body: Mapping[str, Any]) -> Record:
         self._check()
         previous, now = self.records[-1].time if self.records else 0, self._clock()
+        if type(now) is not int:
+            raise TypeError(f"the clock says {now!r}: possible are nanoseconds, an int")
         record = Record(
             log=self._log, number=len(self.records) + 1, previous=self._last,
-            time=max(now, previous), behind=max(0, previous - now), event=event, body=dict(body),
+            time=max(now, previous), behind=max(0, previous - now), event=event,
+            body=json.loads(json.dumps(dict(body), allow_nan=False)),  # as it will be read
         )  # fmt: skip
         line = seal(record, self._key)
         last = hash_of(line)
@@ -132,10 +136,11 @@ class Recorder:
         return OSError(error.errno, text, str(self.file))
 
     def close(self) -> None:
-        """Let others write the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._broken = -1, "it is closed"
+        """Let others write the file, after a record that is being written."""
+        with self._turn:
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._fd, self._broken = -1, "it is closed"
 
     def __enter__(self) -> Self:
         return self

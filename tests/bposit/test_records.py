@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -372,6 +373,38 @@ def test_bodies_that_are_no_records(body: dict[str, object], tmp_path: Path) -> 
         with pytest.raises((TypeError, ValueError)):
             log.append("bad", body)
         log.append("good", {})
+    assert len(verify(tmp_path / "log", PUBLIC)) == 2
+
+
+def test_bodies_are_what_will_be_read(tmp_path: Path) -> None:
+    held: dict[object, object] = {"list": [1], 2: (3,)}
+    with Recorder(tmp_path / "log", KEY) as log:
+        log.append("x", held)  # type: ignore[arg-type]
+        held["list"].append(4)  # type: ignore[attr-defined]
+        assert log.records == verify(tmp_path / "log", PUBLIC)
+
+
+def test_a_clock_of_seconds_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"the clock says 1\.5: possible are nanoseconds"):
+        Recorder(tmp_path / "log", KEY, clock=lambda: 1.5)  # type: ignore[arg-type, return-value]
+
+
+def test_closing_waits_for_a_record_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Recorder(tmp_path / "log", KEY)
+    begun, sync = threading.Event(), os.fsync
+
+    def slow(fd: int) -> None:
+        begun.set()
+        closing.join(0.2)
+        sync(fd)
+
+    closing = threading.Thread(target=lambda: begun.wait(9) and log.close())
+    monkeypatch.setattr(os, "fsync", slow)
+    closing.start()
+    log.append("x", {})
+    closing.join()
     assert len(verify(tmp_path / "log", PUBLIC)) == 2
 
 
