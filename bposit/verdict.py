@@ -61,4 +61,7 @@ def judge(file: Path, key: Path, head: Path | None) -> Verdict:
 
 
 def _date(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds // 10**9, UTC).isoformat()
+    try:
+        return datetime.fromtimestamp(nanoseconds // 10**9, UTC).isoformat()
+    except (OverflowError, ValueError):  # years up to 9999 have a name
+        return f"{nanoseconds} ns after 1970"

@@ -48,6 +48,13 @@ def test_a_sound_file(folder: Path) -> None:
     assert found["last_time"] == "1970-01-02T00:00:00+00:00"
 
 
+def test_a_clock_that_was_far_ahead(folder: Path) -> None:
+    with Recorder("late", KEY, clock=lambda: 10**30):
+        pass
+    text = good("records", "verify", "late", "--key", "pub.pem")
+    assert f"the last, opened, of {10**30} ns after 1970" in text
+
+
 def test_the_first_bad_record_is_named(folder: Path) -> None:
     data = (folder / "log").read_bytes()
     (folder / "log").write_bytes(data.replace(b"activated", b"activatee"))
