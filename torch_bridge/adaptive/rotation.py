@@ -93,7 +93,7 @@ class ModelSlot:
     records : Records
         A ``bposit.recorder.Recorder``.
     probes : Tensor, (N, …)
-        Inputs on which an incoming version is compared with the one that serves; N > 0.
+        Inputs on which an incoming version is compared with the one that serves; N > 0. Copied.
     threshold : float
         The largest divergence, in nats with the default, at which a version may take over.
     log_probabilities : callable
@@ -120,7 +120,7 @@ class ModelSlot:
             raise ValueError("probes: there are NaN (NaR) among them")
         if not 0 <= threshold < math.inf:
             raise ValueError(f"threshold={threshold}: a finite number of at least 0 is possible")
-        self._gates = Gates(make, name, trusted, probes, log_probabilities)
+        self._gates = Gates(make, name, trusted, probes.detach().clone(), log_probabilities)
         self._store, self._records = Store(store), records
         self._threshold, self._divergence = threshold, divergence
         self._turn = threading.Lock()  # rotations come one after the other; requests never wait

@@ -306,6 +306,18 @@ def test_divergence_over_the_threshold(tmp_path: Path, records: Recorder) -> Non
     assert records.records[-1].body["divergence"] == pytest.approx(kl, rel=1e-14)
 
 
+def test_probes_stay_as_they_were(tmp_path: Path, records: Recorder) -> None:
+    probes = PROBES.clone()
+    slot = make_slot(tmp_path, records, probes=probes, threshold=0.0)
+    slot.rotate(version(tmp_path, 1))
+    probes.mul_(2)
+    assert slot.active is not None
+    same = TwoLayers(1)
+    publish(tmp_path / "same", same, certify(same, model=MODEL, serial=2), KEY)
+    slot.rotate(tmp_path / "same")
+    assert records.records[-1].body["divergence"] == 0
+
+
 def test_a_divergence_that_is_a_tensor(tmp_path: Path, records: Recorder) -> None:
     slot = make_slot(tmp_path, records, divergence=lambda new, old: (new - old).abs().max())
     slot.rotate(version(tmp_path, 1))
