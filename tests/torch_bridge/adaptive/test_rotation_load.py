@@ -37,6 +37,7 @@ class MixedNames(ModelSlot):
 
     def predict(self, *args: object) -> Answer:
         answer = super().predict(*args)
+        time.sleep(0.001)  # or 20 rotations may all miss this moment
         return Answer(answer.value, self.active)
 
 
