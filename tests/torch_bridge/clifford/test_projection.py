@@ -170,6 +170,13 @@ def test_bad_masks() -> None:
         GradePreserving(inner, {nn.Parameter(torch.zeros(8)): EVEN})
     with pytest.raises(ValueError, match="forbidden coefficients"):
         GradePreserving(inner, {weight: ~EVEN})
+    with torch.no_grad():
+        weight[EVEN] = torch.nan
+    GradePreserving(inner, {weight: EVEN})
+    with torch.no_grad():
+        weight[~EVEN] = torch.nan
+    with pytest.raises(ValueError, match="forbidden coefficients"):
+        GradePreserving(inner, {weight: EVEN})
 
 
 def test_packed_weights_need_no_mask() -> None:
