@@ -396,7 +396,7 @@ def test_publishing(tmp_path: Path) -> None:
         publish(tmp_path / "v", state, stated, KEY)
     with pytest.raises(CertificateError, match="the weights are not the certified ones"):
         publish(tmp_path / "w", TwoLayers(2), stated, KEY)
-    with pytest.raises(OSError, match="cannot write .*File too large"), largest_file(100):
+    with pytest.raises(OSError, match=r"cannot write .*File too large"), largest_file(100):
         publish(tmp_path / "w", state, stated, KEY)
     assert [path.name for path in tmp_path.iterdir()] == ["v"]
     secret = KEY.private_bytes_raw()
