@@ -171,10 +171,10 @@ def test_bad_masks() -> None:
     with pytest.raises(ValueError, match="forbidden coefficients"):
         GradePreserving(inner, {weight: ~EVEN})
     with torch.no_grad():
-        weight[EVEN] = torch.nan
+        weight[..., EVEN] = torch.nan
     GradePreserving(inner, {weight: EVEN})
     with torch.no_grad():
-        weight[~EVEN] = torch.nan
+        weight[..., ~EVEN] = torch.nan
     with pytest.raises(ValueError, match="forbidden coefficients"):
         GradePreserving(inner, {weight: EVEN})
 
