@@ -33,6 +33,7 @@ Grad = Callable[[], Tensor] | None
 Op = Callable[..., Tensor]
 
 _PLAIN = (Tensor, torch.nn.Parameter, PositParameter)
+_KEYS: int = torch._C._dispatch_keys(torch.empty(0)).raw_repr()
 
 
 @dataclass(frozen=True)
@@ -194,11 +195,16 @@ def _traces() -> bool:
 def _is_plain(inputs: Inputs) -> bool:
     """Whether torch's dispatcher would call the kernel and nothing else, at a third of the cost.
 
-    No mode looks on, Dynamo does not trace, and no tensor is fake, wrapped or of a subclass.
+    No mode looks on, Dynamo does not trace, and every tensor is a plain one on the CPU: not fake,
+    wrapped, batched, of a subclass, or with a negation or zeros still to be made.
     """
     if _traces() or torch._C._len_torch_dispatch_stack():
         return False
-    return all(type(x) in _PLAIN or not isinstance(x, Tensor) for x in inputs)
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    return all(
+        type(x) in _PLAIN and torch._C._dispatch_keys(x).raw_repr() | _KEYS == _KEYS
+        for x in tensors
+    )
 
 
 def holds_posits(x: Tensor, text: str) -> bool:

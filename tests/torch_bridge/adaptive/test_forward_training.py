@@ -22,7 +22,7 @@ from torch_bridge.adaptive import _fused, forward
 from torch_bridge.adaptive._estimators import WORK, combined
 from torch_bridge.adaptive._layers import plan_of
 from torch_bridge.optim._formats import formats
-from torch_bridge.optim._update import UPDATES, Place
+from torch_bridge.optim._update import UPDATES, Place, Step
 
 from .forward_cases import MODELS, batch, loss, model, one_thread, posit_loss, size
 
@@ -174,7 +174,7 @@ def test_stochastic_rounding_is_one_stream_over_all_parameters() -> None:
             [bits for _, bits in combined(leaf, sums.seeds, np.asarray(rate), "normal", f.work)]
         )
         old = patterns_of(leaf.parameter.detach(), bposit16).reshape(-1)
-        wanted.append(UPDATES["stochastic"].moved(old, step, {}, f, Place(4, 0, start)))
+        wanted.append(UPDATES["stochastic"].moved(old, Step(step), {}, f, Place(4, 0, start)))
         start += len(old)
     forward.Trainer(net, posit_loss, lr=1e-4, seed=4).step(data)
     for p, bits in zip(net.parameters(), wanted, strict=True):
