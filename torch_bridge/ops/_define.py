@@ -176,7 +176,8 @@ def define(rule: Rule) -> Op:
             found: Tensor = torch_op(*inputs)
             return found
         applied: Tensor = Function.apply(*inputs)  # type: ignore[no-untyped-call]
-        applied._made_of = inputs[-1], applied._version  # type: ignore[attr-defined]
+        if not applied.is_inference():  # those do not count their changes
+            applied._made_of = inputs[-1], applied._version  # type: ignore[attr-defined]
         return applied
 
     Function.__name__ = Function.__qualname__ = rule.name
@@ -213,7 +214,7 @@ def holds_posits(x: Tensor, text: str) -> bool:
     As autograd knows changes: not those through ``.data`` or a NumPy array that shares memory.
     """
     made: Any = getattr(x, "_made_of", None)
-    return made is not None and bool(made == (text, x._version))
+    return made is not None and not x.is_inference() and bool(made == (text, x._version))
 
 
 def _refuse_compiled_jvp(name: str) -> None:
