@@ -179,18 +179,19 @@ def test_numbers_are_rounded_first() -> None:
         posit.sum_of(rounded[0], spec=bposit16, to=bposit64, out=np.empty(1300))
 
 
+@pytest.mark.parametrize("other", [bposit32, bposit64], ids=str)  # in doubles, in words
 @pytest.mark.parametrize("spec", [s for s in FORMATS if s.float64_decides], ids=str)
-def test_factors_multiply_and_round(spec: PositSpec) -> None:
+def test_factors_multiply_and_round(spec: PositSpec, other: PositSpec) -> None:
+    """Also where the other term cancels the product, but for what rounding it left."""
     rng = np.random.default_rng(9)
-    x, y = (mixed(s, 700, rng) for s in (spec, bposit64))
-    specs = spec, bposit64
+    x, y = (mixed(s, 700, rng) for s in (spec, other))
+    specs, numbers = (spec, other), posit.decode(x, spec)
     for factor in (-0.1, 0.0, 3.7, 1e-9, -1.0, 1e30):
         rounded = np.asarray(posit.mul(x, posit.encode(factor, spec), spec))
-        y[::2] = posit.convert(posit.neg(rounded, spec), spec, bposit64)[::2]  # which it cancels
+        y[::2] = posit.convert(posit.neg(rounded, spec), spec, other)[::2]
         parts, factors = (rounded, y), (factor, 1)
         want = posit.sum_of(*parts, spec=specs)
         checks.same(posit.sum_of(x, y, spec=specs, factors=factors), want, spec, "sum", x)
-        numbers = posit.decode(x, spec)
         checks.same(posit.sum_of(numbers, y, spec=specs, factors=factors), want, spec, "sum", x)
         made = posit.sum_and_rest(x, y, spec=specs, factors=factors, to=spec, rest=bposit32)
         apart = posit.sum_and_rest(*parts, spec=specs, to=spec, rest=bposit32)
