@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import posit
 from quire import Accumulators
@@ -37,6 +37,7 @@ def by_activations(problem: Problem, batch: Batch, found: Derivatives) -> dict[s
     """
     plan = problem.plan
     _check_separate(plan)
+    _check_samples(plan.model)
     parts = list(parts_of(batch, problem.micro_batch))
     divisor = len(found.seeds) * sum(len(x[0][0]) for _, x in parts)
     with _collecting(plan.leaves) as collected:
@@ -139,6 +140,18 @@ def _taken(leaf: Leaf) -> Tensor:
         assert leaf.spec is not None
         return tensor_of(bits, leaf.spec)
     return torch.zeros_like(p, requires_grad=False) if p.grad is None else p.grad
+
+
+def _check_samples(model: nn.Module) -> None:
+    """Raise ValueError where one sample's noise reaches the loss of another."""
+    for name, m in model.named_modules():
+        together = isinstance(m, nn.modules.batchnorm._BatchNorm)
+        if together and (m.training or m.running_mean is None):
+            raise ValueError(
+                f"{name or 'the model'} normalises over the batch: a sample's noise in activations"
+                " reaches the losses of others, and the estimate would be biased; use .eval(), or"
+                " perturb='weights'"
+            )
 
 
 def _check_separate(plan: Plan) -> None:

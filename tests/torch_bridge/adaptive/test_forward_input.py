@@ -93,6 +93,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], type[Exception
         lambda: nn.Sequential(nn.Linear(4, 3), Residual()), {"perturb": "activations"},
         ValueError, "'1.twice' inside",
     ),
+    "batch": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), {"perturb": "activations"},
+        ValueError, "1 normalises over the batch: a sample's noise in activations reaches",
+    ),
     "a tuple": (
         lambda: nn.Sequential(nn.GRU(4, 2)), {"perturb": "activations"}, TypeError,
         "0 returns a tuple",
