@@ -23,7 +23,7 @@ from posit import PositSpec
 from quire._threads import run
 
 from .._deposit import Dots, Terms
-from ..ops._define import Grad, Inputs, Op, Rule, define, spec_of
+from ..ops._define import Grad, Inputs, Op, Rule, define, is_plain, spec_of
 from ..ops._kernels import Patterns, bits_of, broadcast_first, spread, tensor_of, together
 from ..ops.products import _dot, later
 from ._form import Table, form_of
@@ -238,13 +238,14 @@ def multiply(x: Tensor, y: Tensor, form: str, text: str = "", slot: int = 2) -> 
         raise TypeError(
             f"products are computed on the CPU; the operands are on {x.device} and {y.device}"
         )
-    if _is_plain(x, y):
-        made: Tensor = torch.ops.bposit.clifford_product(x, y, form, slot, [], text)
+    if _asks_nothing(x, y):
+        found = _kernel if is_plain((x, y)) else torch.ops.bposit.clifford_product
+        made: Tensor = found(x, y, form, slot, [], text)
         return made
     return _product(x, y, form, slot, [], text)
 
 
-def _is_plain(x: Tensor, y: Tensor) -> bool:
+def _asks_nothing(x: Tensor, y: Tensor) -> bool:
     """Whether nobody asks for derivatives or batches: the bare op will do, and is faster."""
     return not (
         torch.compiler.is_compiling()

@@ -26,7 +26,9 @@ from .._deposit import Terms, place_of, settled
 from .._parameter import PositParameter
 from ._device import anywhere
 
-__all__ = ["Grad", "Inputs", "Op", "Rule", "define", "holds_posits", "spec_of", "text_of"]
+__all__ = [
+    "Grad", "Inputs", "Op", "Rule", "define", "holds_posits", "is_plain", "spec_of", "text_of",
+]  # fmt: skip
 
 Inputs = tuple[Any, ...]
 Grad = Callable[[], Tensor] | None
@@ -152,7 +154,7 @@ def define(rule: Rule) -> Op:
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(*inputs: Any) -> Tensor:
-            found: Tensor = kernel(*inputs) if _is_plain(inputs) else torch_op(*inputs)
+            found: Tensor = kernel(*inputs) if is_plain(inputs) else torch_op(*inputs)
             return found
 
         setup_context = staticmethod(setup)
@@ -193,7 +195,7 @@ def _traces() -> bool:
     return callback is None or callback() not in (None, False)
 
 
-def _is_plain(inputs: Inputs) -> bool:
+def is_plain(inputs: Inputs) -> bool:
     """Whether torch's dispatcher would call the kernel and nothing else, at a third of the cost.
 
     No mode looks on, Dynamo does not trace, and every tensor is a plain one on the CPU: not fake,
