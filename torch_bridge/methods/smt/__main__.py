@@ -49,7 +49,7 @@ def main(run: Run) -> None:
         }
         needles(run, 16, {**_same(("SMT", "BPTT", "BPTT, truncated")), **_gated(), **others})
         for length in (32, 64):
-            needles(run, length, {**_same(("SMT", "BPTT")), **_gated()})
+            needles(run, length, {**_same(("SMT", "BPTT", "BPTT, truncated")), **_gated()})
         data(run)
     times(run)
     length = 8 if run.quick else 16
