@@ -12,19 +12,14 @@ makes the figure from what :mod:`._result` keeps of them, and from nothing else.
 
 from __future__ import annotations
 
-import datetime
 import importlib.util
 import json
-import os
-import platform
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -32,6 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ._environment import environment
 from ._result import Better, Experiment, Result, Settings, Sweep, Value, interval
 
 if TYPE_CHECKING:
@@ -84,14 +80,21 @@ class Run:
     progress : rich Progress
     chosen : mapping
         From arms to settings: what the committed sweeps chose. A quick run takes these.
+    keep : callable
+        Called with the result after each experiment and sweep.
     """
 
     def __init__(
-        self, result: Result, progress: Progress, chosen: Mapping[str, Settings] | None = None
+        self,
+        result: Result,
+        progress: Progress,
+        chosen: Mapping[str, Settings] | None = None,
+        keep: Callable[[Result], None] = lambda result: None,
     ) -> None:
         self.result = result
         self._progress = progress
         self._chosen = {} if chosen is None else chosen
+        self._keep = keep
 
     @property
     def quick(self) -> bool:
@@ -132,6 +135,7 @@ class Run:
                 self._progress.advance(bar)
         self._progress.update(bar, description=label)
         self.result.experiments[experiment.name] = experiment
+        self._keep(self.result)
         return experiment
 
     def sweep(
@@ -169,6 +173,7 @@ class Run:
             means.append(sign * float(np.mean(scores)))
         sweep.chosen = dict(grid[int(np.argmax(np.nan_to_num(means, nan=-np.inf)))])
         self.result.sweeps[arm] = sweep
+        self._keep(self.result)
         return sweep.chosen
 
 
@@ -189,9 +194,17 @@ def command(method: Method) -> typer.Typer:
         if missing:
             typer.echo(f"needs {', '.join(missing)}: pip install 'bposit[methods]'", err=True)
             raise typer.Exit(2)
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            typer.echo(f"--out {out}: {e.strerror}", err=True)
+            raise typer.Exit(2) from None
         console = Console(highlight=False)
-        result = measure(method, quick, console)
+        try:
+            result = measure(method, quick, console, partial(_write, path=out / "result.json"))
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted; {out / 'result.json'} has what was done", err=True)
+            raise typer.Exit(130) from None
         for experiment in result.experiments.values():
             console.print("", table(experiment), sep="\n")
         for path in deliver(method, result, out):
@@ -200,13 +213,18 @@ def command(method: Method) -> typer.Typer:
     return app
 
 
-def measure(method: Method, quick: bool, console: Console) -> Result:
+def measure(
+    method: Method,
+    quick: bool,
+    console: Console,
+    keep: Callable[[Result], None] = lambda result: None,
+) -> Result:
     """Run the experiments of a method on one thread, with a progress bar."""
     import torch
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     name = f"python -m torch_bridge.methods.{method.name}" + (" --quick" if quick else "")
-    result = Result(method.name, method.source, name, quick, environment(method))
+    result = Result(method.name, method.source, name, quick, environment(method.needs.values()))
     chosen = json.loads(method.sweeps.read_text()) if method.sweeps.exists() else {}
     columns = (
         TextColumn("{task.description:40}"), BarColumn(24), MofNCompleteColumn(),
@@ -216,15 +234,23 @@ def measure(method: Method, quick: bool, console: Console) -> Result:
     with threadpool_limits(1), Progress(*columns, console=console) as progress:
         torch.set_num_threads(1)
         try:
-            method.run(Run(result, progress, chosen))
+            method.run(Run(result, progress, chosen, keep))
         finally:
             torch.set_num_threads(threads)
+    result.complete = True
     return result
+
+
+def _write(result: Result, path: Path) -> None:
+    """Write result.json at once or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(result.as_json(), encoding="utf-8")
+    part.replace(path)
 
 
 def deliver(method: Method, result: Result, out: Path) -> list[Path]:
     """Write result.json, sweeps.json (the settings chosen) and the figure; returns the paths."""
-    (out / "result.json").write_text(result.as_json(), encoding="utf-8")
+    _write(result, out / "result.json")
     made = [out / "result.json", out / f"{method.name}.png"]
     if result.sweeps:
         made.append(out / "sweeps.json")
@@ -252,41 +278,3 @@ def table(experiment: Experiment) -> Table:
     for arm in experiment.values:
         made.add_row(arm, *(cell(experiment.numbers(arm, name)) for name in shown))
     return made
-
-
-def environment(method: Method) -> dict[str, str]:
-    """What a result may depend on, as text."""
-    packages = ["bposit", "numpy", "torch", *method.needs.values()]
-    return {
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "processor": f"{_processor()}, {os.cpu_count()} CPUs, one thread",
-        "packages": ", ".join(f"{name} {_version(name)}" for name in dict.fromkeys(packages)),
-        "commit": _commit(),
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
-
-
-def _commit() -> str:
-    if shutil.which("git") is None:
-        return "unknown"
-    ask: list[Any] = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--match="]
-    done = subprocess.run(
-        ask, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"

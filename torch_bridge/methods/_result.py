@@ -120,7 +120,7 @@ class Sweep:
 
 @dataclass
 class Result:
-    """All that one run of a method's command measured."""
+    """All that one run of a method's command measured; not complete until it ended."""
 
     method: str
     source: str
@@ -129,6 +129,7 @@ class Result:
     environment: Mapping[str, str]
     experiments: dict[str, Experiment] = field(default_factory=dict)
     sweeps: dict[str, Sweep] = field(default_factory=dict)
+    complete: bool = False
 
     def as_json(self) -> str:
         """The text of result.json, its numbers to six significant digits."""
@@ -137,6 +138,7 @@ class Result:
             "source": self.source,
             "command": self.command,
             "quick": self.quick,
+            "complete": self.complete,
             "environment": dict(self.environment),
             "experiments": {name: _written(e) for name, e in self.experiments.items()},
             "sweeps": {arm: asdict(sweep) for arm, sweep in self.sweeps.items()},
@@ -173,7 +175,8 @@ def read(path: Path) -> Result:
             for name, e in found["experiments"].items()
         }  # fmt: skip
         sweeps = {arm: Sweep(**sweep) for arm, sweep in found["sweeps"].items()}
-        head = {key: found[key] for key in ("method", "source", "command", "quick", "environment")}
+        names = ("method", "source", "command", "quick", "environment", "complete")
+        head = {key: found[key] for key in names}
         return Result(**head, experiments=experiments, sweeps=sweeps)
     except (KeyError, TypeError) as e:
         raise ValueError(f"{path} is not a result.json: {e!r}") from None

@@ -50,6 +50,7 @@ def test_a_full_run(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     found = read(tmp_path / "result.json")
     assert (found.quick, found.command) == (False, "python -m torch_bridge.methods.absent")
+    assert found.complete
     trial = found.experiments["trial"]
     assert trial.seeds == list(SEEDS) == [0, 1, 2, 3, 4]
     assert trial.numbers("b", "error") == [2, 3, 4, 5, 6]
@@ -103,6 +104,28 @@ def test_trials_must_agree(measured: Any, settings: Any, text: str) -> None:
         e.add("a", measured, settings)
     with pytest.raises(TypeError, match="curve, not a number"):
         e.numbers("a", "curve")
+
+
+def test_an_interrupted_run_keeps_what_was_done(tmp_path: Path) -> None:
+    def stopped(r: Run) -> None:
+        run(r)
+        raise KeyboardInterrupt
+
+    app = command(method(run=stopped))
+    done = CliRunner().invoke(app, ["--out", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 130
+    assert "interrupted" in done.output
+    found = read(tmp_path / "result.json")
+    assert not found.complete
+    assert found.experiments["trial"].numbers("b", "error") == [2, 3, 4, 5, 6]
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(command(method()), ["--out", str(tmp_path / "file" / "x")])
+    assert done.exit_code == 2
+    assert "Not a directory" in done.output
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
