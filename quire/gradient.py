@@ -15,18 +15,17 @@ from posit import PositSpec
 from posit.spec import SpecLike
 
 from . import _serial
-from ._core import Patterns, core_layout, core_spec, ffi, lib, patterns, pointer
-from ._memory import give, take
+from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer
 from ._threads import check_threads, run
+from ._window import Window
 from .layout import Layout
 
-__all__ = ["Accumulators", "Passing"]
+__all__ = ["Accumulators"]
 
-_CARRY_DUE = 1 << 30  # additions, each below 2^32 in a 64-bit digit
 _PIECE = 1 << 15  # sums: the least work worth a thread
 
 
-class Accumulators:
+class Accumulators(Window):
     """An array of exact sums of posits and of their products, each rounded once at the end.
 
     Adding in any order, in any split, and merging parts give the same sums, bits and bytes. A sum
@@ -43,13 +42,10 @@ class Accumulators:
     spec : PositSpec
     """
 
-    __slots__ = ("_added", "_digits", "_layout", "_low", "_nar", "_shape", "_spec")
+    __slots__ = ("_shape",)
 
     def __init__(self, shape: int | tuple[int, ...], spec: SpecLike) -> None:
         spec = PositSpec.parse(spec)
-        core_spec(spec)
-        self._spec = spec
-        self._layout = Layout.exact(spec)
         try:
             sizes = (index(shape),) if not isinstance(shape, Sequence) else tuple(map(index, shape))
         except TypeError:
@@ -57,8 +53,7 @@ class Accumulators:
         if any(n < 0 for n in sizes):
             raise ValueError(f"negative dimension in shape {sizes}")
         self._shape = sizes
-        self._nar = np.zeros(prod(sizes), np.uint8)
-        self.clear()
+        super().__init__(prod(sizes), spec)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,16 +69,6 @@ class Accumulators:
     def layout(self) -> Layout:
         """The exact layout, whose width bounds the sums."""
         return self._layout
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """(low, high): the sums are multiples of 2^low, and digits up to 2^high are in memory."""
-        return self._low, self._low + 32 * len(self._digits)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in use."""
-        return self._digits.nbytes + self._nar.nbytes
 
     @property
     def is_nar(self) -> npt.NDArray[np.bool_]:
@@ -199,28 +184,6 @@ class Accumulators:
         empty = np.broadcast_to(np.int8(0), self._shape).reshape(shape)
         made._shape = empty.shape
         return made
-
-    def clear(self) -> Self:
-        """Set every sum to zero and free the window."""
-        self._low, self._added = 0, 0
-        self._digits = np.zeros((0, self._nar.size), np.int64)
-        self._nar[:] = 0
-        return self
-
-    def settle(self) -> Self:
-        """Carry, and cut the window to the digits in use: equal sums then have equal windows."""
-        self._digits[:, self._nar != 0] = 0
-        self._carry()
-        digits = self._digits
-        while len(digits) and not digits[0].any():
-            digits, self._low = digits[1:], self._low + 32
-        while len(digits) > 1 and _is_sign(digits[-1], digits[-2]):
-            digits = digits[:-1].copy()
-            digits[-1] -= (digits[-1] >> 31) << 32
-        self._digits = np.ascontiguousarray(digits)
-        if not len(digits):
-            self._low = 0
-        return self
 
     def digits(self, window: tuple[int, int] | None = None) -> npt.NDArray[np.int64]:
         """The sums as integers in digits of 32 bits, for transport: Σ_k digits[k]·2^(low + 32·k).
@@ -345,84 +308,3 @@ class Accumulators:
     def __repr__(self) -> str:
         low, high = self.window
         return f"Accumulators({self._shape}, {self._spec}, window 2^{low} to 2^{high})"
-
-    def _window(self) -> Any:
-        """For the core; valid until the window moves."""
-        digits, nar = self._digits, self._nar
-        return ffi.new(
-            "bp_window *",
-            (nar.size, self._low, len(digits), ffi.cast("int64_t *", digits.ctypes.data),
-             ffi.cast("uint8_t *", nar.ctypes.data)),
-        )  # fmt: skip
-
-    def _allow(self, additions: int) -> None:
-        """Make room for so many more additions to a digit."""
-        if self._added + additions > _CARRY_DUE:
-            self._carry()
-        self._added += additions
-
-    def _carry(self) -> None:
-        """All digits but the topmost into 0 … 2^32-1, the topmost below 2^31 in magnitude."""
-        while len(self._digits) and lib.bp_window_carry(self._window()[0]) >= 1 << 31:
-            self._widen(self._low, self.window[1] + 32)
-        self._added = 1
-
-    def _widen(self, low: int, high: int) -> None:
-        """See to it that 2^low ... 2^high lie inside the window."""
-        low = low // 32 * 32
-        if len(self._digits) == 0:
-            self._low = low
-        bottom = min(low, self._low)
-        top = max(self.window[1], bottom + -(-(high - bottom) // 32) * 32)
-        if (bottom, top) == self.window:
-            return
-        if top > self._layout.lsb + self._layout.width + 64:
-            raise OverflowError(f"sums beyond 2^{top - 32} do not fit the window of {self._spec}")
-        wide = self._zeros((top - bottom) // 32)
-        at = (self._low - bottom) // 32
-        wide[at : at + len(self._digits)] = self._digits
-        self._low, self._digits = bottom, wide
-
-    def _zeros(self, planes: int) -> npt.NDArray[np.int64]:
-        return np.zeros((planes, self._nar.size), np.int64)
-
-    def _add_row(
-        self, first: int, step: int, values: Patterns, by: int
-    ) -> tuple[int, tuple[int, int] | None]:
-        """sums[first + i·step] += values[i]·by; how many are done, and the window to go on."""
-        need = ffi.new("int32_t[2]")
-        stride = values.strides[0] if values.size else 0
-        done = lib.bp_window_add(
-            core_spec(self._spec), self._window()[0], first, step, values.size, pointer(values),
-            stride, int(by), need,
-        )  # fmt: skip
-        return done, None if done == values.size else (need[0], need[1])
-
-
-def _is_sign(top: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> bool:
-    """Whether the topmost digits only repeat the sign bits of those below."""
-    return bool(np.array_equal(top, -(below >> 31)))
-
-
-class Passing(Accumulators):
-    """Sums that are soon closed: their digits use memory that is kept between calls."""
-
-    __slots__ = ("_rooms",)
-
-    def __init__(self, shape: int | tuple[int, ...], spec: SpecLike) -> None:
-        self._rooms: list[npt.NDArray[np.float64]] = []
-        super().__init__(shape, spec)
-
-    def _zeros(self, planes: int) -> npt.NDArray[np.int64]:
-        size = planes * self._nar.size
-        room = take(size)
-        self._rooms.append(room)
-        digits = room[:size].view(np.int64).reshape(planes, -1)
-        digits[:] = 0
-        return digits
-
-    def close(self) -> None:
-        """Give the memory back; the sums are gone."""
-        while self._rooms:
-            give(self._rooms.pop())
-        self.clear()

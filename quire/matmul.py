@@ -21,10 +21,10 @@ from posit.spec import SpecLike
 from . import products
 from ._core import Patterns, core_layout, core_spec, lib, patterns, pointer, resolve
 from ._lift import format_of, lifted
+from ._passing import Passing
 from ._threads import check_threads, run
 from .certified import Product, can_certify
 from .dot import MOST_TERMS, dot
-from .gradient import Passing
 from .layout import Layout
 
 __all__ = ["fill_product", "matmul"]

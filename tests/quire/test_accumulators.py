@@ -13,7 +13,7 @@ import pytest
 import posit
 import quire
 from posit import PositSpec, bposit16, bposit32, bposit64, reference, standard
-from quire import Accumulators, Quire, gradient
+from quire import Accumulators, Quire, _window, gradient
 
 from ..formats import mixed
 from .cases import EXTREME, KINDS, SPECS, finite, whole
@@ -140,7 +140,7 @@ def test_carries_when_they_are_due(
         return sums
 
     want = made()
-    monkeypatch.setattr(gradient, "_CARRY_DUE", due)
+    monkeypatch.setattr(_window, "_CARRY_DUE", due)
     got = made()
     assert got._added <= due + 3
     assert (got.round() == want.round()).all()
@@ -160,7 +160,7 @@ def test_digits_as_full_as_they_get(sign: int, spec: PositSpec) -> None:
     assert value is not None
     for more in range(1, 6):
         sums.add(x)
-        assert sums._added <= gradient._CARRY_DUE
+        assert sums._added <= _window._CARRY_DUE
         assert abs(sums._digits).max() < 1 << 62
         digits = sum(int(d[0]) << 32 * i for i, d in enumerate(sums._digits))
         assert digits * Fraction(2) ** sums.window[0] == (count + more) * value

@@ -12,7 +12,7 @@ import pytest
 import posit
 import quire
 from posit import bposit16, bposit32
-from quire import _memory, _threads, certified, gradient, products
+from quire import _memory, _threads, _window, certified, products
 
 from .routes import force
 
@@ -131,7 +131,7 @@ def test_a_carry_that_moves_the_window_before_products(
     one = np.full((1, 1), bposit16.one, np.int16)
     sums = quire.Accumulators((1, 1), bposit16).add_products(one, one)
     sums._digits[-1] += 1 << 40  # as very many additions leave it
-    sums._added = gradient._CARRY_DUE
+    sums._added = _window._CARRY_DUE
     before = sums.copy().values()[0, 0]
     _, high = sums.window
     sums.add_products(one, one)
