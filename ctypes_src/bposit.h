@@ -136,10 +136,12 @@ void bp_window_add_dot(bp_spec s, bp_window w, size_t first, size_t count, const
                        ptrdiff_t sa, const void *b, ptrdiff_t sb);
 /* Digits of all planes but the last to 0 ... 2^32-1; returns the largest magnitude of the last. */
 int64_t bp_window_carry(bp_window w);
-/* out[i] = sum[first + i] rounded once; NaR where it exceeds the layout. */
+/* ---- window_round.c
+ * out[i] = sum[first + i] rounded once; NaR where it exceeds the layout. */
 void bp_window_round(bp_spec s, bp_layout l, bp_window w, size_t first, size_t count, void *out);
 
-/* All bits of all elements lie in 2^span[0] ... 2^span[1]; 0 if all are zero or NaR. */
+/* ---- slices.c: matrices for exact float64 products.
+ * All bits of all elements lie in 2^span[0] ... 2^span[1]; 0 if all are zero or NaR. */
 int bp_span(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t *span);
 /* Counts p's elements by the exponents of their highest and lowest bits: highest[e - from]++ and
  * lowest[e - from]++ for from <= e < to. Zeros and NaR are not counted. */

@@ -21,6 +21,8 @@ SOURCES = (
     "reduce.c",
     "certify.c",
     "window.c",
+    "window_round.c",
+    "slices.c",
     "bilinear.c",
 )
 HEADERS = [f"ctypes_src/{path.name}" for path in sorted(HERE.glob("*.h"))]

@@ -4,6 +4,8 @@
 
 #include "codec.h"
 
+#define BP_LOW32 0xffffffffu
+
 /* limb += (neg ? -mag : mag) * 2^pos. The layout guarantees that mag * 2^pos ends inside it. */
 BP_INLINE void bp_limbs_add(uint64_t *limb, int limbs, int64_t pos, bp_u128 mag, int neg) {
     int i = (int)(pos >> 6), shift = (int)(pos & 63);

@@ -3,13 +3,11 @@
 #include "limbs.h"
 #include "operand.h"
 
-static const uint64_t LOW32 = 0xffffffffu;
-
 /* Bits 0 ... 31 of mag * 2^at, for any at; mag < 2^63. */
 BP_INLINE uint64_t bp_digit_at(uint64_t mag, int64_t at) {
     uint64_t up = (uint64_t)(at < 0 ? 0 : at > 63 ? 63 : at);
     uint64_t down = (uint64_t)(at > 0 ? 0 : at < -63 ? 63 : -at);
-    return ((mag << up) >> down) & LOW32; /* one of the two is 0, so nothing is lost between */
+    return ((mag << up) >> down) & BP_LOW32; /* one of the two is 0, so nothing is lost between */
 }
 
 /* A block of terms sig[i] * 2^at[i], |sig| < 2^63, at >= 0 counted from the window's low end; all
@@ -45,7 +43,7 @@ BP_INLINE void bp_add_short(bp_window w, size_t first, size_t count, const int64
     for (size_t i = 0; i < count; i++) {
         int64_t t = (int64_t)at[i] - 32 * (int64_t)first_plane, plane = t >> 5;
         uint64_t v = bp_body64(sig[i]) << (t & 31), sign = bp_sign64(sig[i]);
-        int64_t low = (int64_t)(((v & LOW32) ^ sign) - sign);
+        int64_t low = (int64_t)(((v & BP_LOW32) ^ sign) - sign);
         int64_t high = (int64_t)(((v >> 32) ^ sign) - sign);
         for (int k = 0; k < planes; k++) {
             int64_t d = plane == k ? low : 0;
@@ -163,7 +161,7 @@ BP_CLONES void bp_window_add_f64(bp_window w, size_t first, size_t count, const 
             BP_INDEPENDENT
             for (size_t j = 0; j < n; j++) {
                 int64_t v = bp_integer(from[j]);
-                uint64_t sign = bp_sign64(v), d = ((bp_body64(v) << up) >> down) & LOW32;
+                uint64_t sign = bp_sign64(v), d = ((bp_body64(v) << up) >> down) & BP_LOW32;
                 to[j] += (int64_t)((d ^ sign) - sign);
             }
         }
@@ -182,7 +180,7 @@ void bp_window_add_dot(bp_spec s, bp_window w, size_t first, size_t count, const
     if (negative) bp_quire_negate(l, limb, &flags);
     for (int i = 0; i < l.limbs; i++) {
         for (int half = 0; half < 2; half++) {
-            uint64_t part = half ? limb[i] >> 32 : limb[i] & LOW32;
+            uint64_t part = half ? limb[i] >> 32 : limb[i] & BP_LOW32;
             if (part == 0) continue;
             int64_t value = negative ? -(int64_t)part : (int64_t)part;
             int32_t at = l.lsb + 64 * i + 32 * half - w.low;
@@ -204,7 +202,7 @@ BP_CLONES int64_t bp_window_carry(bp_window w) {
             BP_INDEPENDENT
             for (size_t i = 0; i < n; i++) {
                 high[i] += low[i] >> 32;
-                low[i] &= (int64_t)LOW32;
+                low[i] &= (int64_t)BP_LOW32;
             }
         }
         const int64_t *top = w.digit + (size_t)(w.planes - 1) * w.count + first;
@@ -214,190 +212,4 @@ BP_CLONES int64_t bp_window_carry(bp_window w) {
         }
     }
     return most;
-}
-
-BP_INLINE int64_t bp_round_sum(const bp_spec s, bp_layout l, bp_window w, size_t i) {
-    enum { MAX_DIGITS = 2 * BP_MAX_LIMBS + 4 };
-    uint32_t digit[MAX_DIGITS];
-    int64_t carry = 0;
-    int32_t size = 0;
-    for (; size < w.planes; size++) {
-        int64_t t = w.digit[(size_t)size * w.count + i] + carry; /* |digit| < 2^63 - 2^32 */
-        digit[size] = (uint32_t)t;
-        carry = t >> 32;
-    }
-    digit[size++] = (uint32_t)carry;
-    const int negative = carry < 0;
-    int32_t top = size - 1;
-    if (negative) { /* to the magnitude */
-        uint64_t one = 1;
-        for (int32_t k = 0; k < size; k++) {
-            one += (uint32_t)~digit[k];
-            digit[k] = (uint32_t)one;
-            one >>= 32;
-        }
-    }
-    while (top >= 0 && digit[top] == 0) top--;
-    if (top < 0) return 0;
-    uint64_t middle = top >= 1 ? digit[top - 1] : 0, last = top >= 2 ? digit[top - 2] : 0;
-    uint64_t high = (uint64_t)digit[top] << 32 | middle;
-    int64_t lead = bp_lead64(high); /* 0 ... 31 */
-    uint64_t sig = high << lead | (last << lead) >> 32, sticky = (uint32_t)(last << lead);
-    for (int32_t k = top - 3; k >= 0; k--) sticky |= digit[k];
-    int64_t scale = (int64_t)w.low + 32 * (int64_t)top + 31 - lead;
-    if (scale >= (int64_t)l.lsb + l.width - 1) return bp_nar(s);
-    int64_t body = (int64_t)bp_pack64(scale, sig, sticky, s);
-    return negative ? -body : body;
-}
-
-/* A block of sums of up to four planes, in vectors: 128-bit integers with the sign apart. `wide`
- * tells of a sum that needs more bits, or that exceeds the layout. */
-BP_INLINE int bp_round_block(const bp_spec s, bp_layout l, bp_window w, size_t first, size_t count,
-                             void *out) {
-    static const int64_t none[BP_BLOCK];
-    const int64_t *digit[4];
-    int64_t low[BP_BLOCK], high[BP_BLOCK], scale[BP_BLOCK], sticky[BP_BLOCK], negative[BP_BLOCK];
-    int64_t wide = 0;
-    for (int k = 0; k < 4; k++)
-        digit[k] = k < w.planes ? w.digit + (size_t)k * w.count + first : none;
-    for (size_t i = 0; i < count; i++) {
-        int64_t t1 = digit[1][i] + (digit[0][i] >> 32), t2 = digit[2][i] + (t1 >> 32);
-        int64_t t3 = digit[3][i] + (t2 >> 32);
-        uint64_t sign = bp_sign64(t3), a = ((uint64_t)digit[0][i] & LOW32) | (uint64_t)t1 << 32;
-        uint64_t b = ((uint64_t)t2 & LOW32) | (uint64_t)t3 << 32, mag = (a ^ sign) - sign;
-        uint64_t carry = (1 - bp_some64(mag)) & sign;
-        wide |= t3 ^ (int64_t)(int32_t)t3;
-        low[i] = (int64_t)mag;
-        high[i] = (int64_t)((b ^ sign) + carry);
-        negative[i] = (int64_t)sign;
-    }
-    if (wide) return 0;
-    const int64_t top = (int64_t)l.lsb + l.width - 2 - w.low; /* the highest bit that fits */
-    for (size_t i = 0; i < count; i++) { /* to a significand with bit 63 set, and what is below */
-        uint64_t h = (uint64_t)high[i], m = (uint64_t)low[i];
-        uint64_t upper = bp_some64(h), lead_in = upper ? h : m;
-        /* the exponent of a double: x & ~(x >> 1) cannot round up to the next power of two */
-        double d = (double)(lead_in & ~(lead_in >> 1));
-        int64_t position = (int64_t)(bp_bits_f64(d) >> 52) - 1023; /* -1023 for zero */
-        uint64_t up = (uint64_t)(63 - position) & 63, rest = upper ? m : 0;
-        uint64_t sig = lead_in << up | (rest >> 1) >> (63 - up);
-        wide |= position + (int64_t)(upper << 6) > top;
-        sticky[i] = (int64_t)(rest << up);
-        scale[i] = position + (int64_t)(upper << 6) + w.low;
-        low[i] = (int64_t)sig;
-    }
-    if (wide) return 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t body = bp_pack64(scale[i], (uint64_t)low[i], (uint64_t)sticky[i], s);
-        uint64_t sign = (uint64_t)negative[i];
-        int64_t p = (int64_t)((body ^ sign) - sign);
-        bp_store(out, i, bp_size(s), low[i] ? p : 0);
-    }
-    return 1;
-}
-
-BP_INLINE void bp_round_sums(const bp_spec s, bp_layout l, bp_window w, size_t first, size_t count,
-                             void *out) {
-    const size_t size = (size_t)bp_size(s);
-    for (size_t i = 0; i < count; i += BP_BLOCK) {
-        size_t n = bp_step(count, i), at = first + i;
-        char *to = (char *)out + i * size;
-        if (w.planes > 4 || !bp_round_block(s, l, w, at, n, to))
-            for (size_t k = 0; k < n; k++)
-                bp_store(to, k, (int)size, bp_round_sum(s, l, w, at + k));
-        for (size_t k = 0; k < n; k++)
-            if (w.nar[at + k]) bp_store(to, k, (int)size, bp_nar(s));
-    }
-}
-
-BP_CLONES void bp_window_round(bp_spec s, bp_layout l, bp_window w, size_t first, size_t count,
-                               void *out) {
-    BP_WITH_SPEC(s, bp_round_sums(S, l, w, first, count, out));
-}
-
-/* ---- slices ------------------------------------------------------------------------------- */
-
-BP_CLONES int bp_span(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t *span) {
-    int32_t low = INT32_MAX, high = INT32_MIN;
-    bp_buffer room;
-    bp_operand x;
-    for (size_t i = 0; i < count; i += BP_BLOCK) {
-        size_t n = bp_step(count, i);
-        const void *bits = bp_gather(p, sp, i, n, bp_size(s), &room);
-        BP_WITH_SPEC(s, bp_read(S, n, bits, &x));
-        low = x.low < low ? x.low : low;
-        high = x.high > high ? x.high : high;
-    }
-    if (low > high) return 0;
-    span[0] = low, span[1] = high + bp_f_max(s) + 1;
-    return 1;
-}
-
-void bp_extent(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t from, int64_t *highest,
-               int64_t *lowest) {
-    bp_buffer room;
-    bp_operand x;
-    const int f = bp_f_max(s);
-    for (size_t i = 0; i < count; i += BP_BLOCK) {
-        size_t n = bp_step(count, i);
-        bp_read(s, n, bp_gather(p, sp, i, n, bp_size(s), &room), &x);
-        for (size_t k = 0; k < n; k++) {
-            uint64_t mag = bp_body64(x.sig[k]);
-            if (mag == 0) continue;
-            highest[x.scale[k] + f - from]++;
-            lowest[x.scale[k] + __builtin_ctzll(mag) - from]++;
-        }
-    }
-}
-
-BP_INLINE size_t bp_slices(const bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t top,
-                           int bits, int parts, double *part, size_t stride, int64_t *elsewhere) {
-    const uint64_t mask = ((uint64_t)1 << bits) - 1;
-    const int f = bp_f_max(s);
-    const int32_t bottom = top - parts * bits;
-    size_t found = 0;
-    bp_buffer room;
-    bp_operand x;
-    for (size_t i = 0; i < count; i += BP_BLOCK) {
-        size_t n = bp_step(count, i);
-        bp_read(s, n, bp_gather(p, sp, i, n, bp_size(s), &room), &x);
-        int misfits = 0;
-        for (size_t k = 0; k < n; k++) { /* bits at or above 2^top, or below 2^bottom */
-            uint64_t mag = bp_body64(x.sig[k]);
-            int64_t above = (int64_t)x.scale[k] + f >= top, under = (int64_t)bottom - x.scale[k];
-            uint64_t down = (uint64_t)(under < 0 ? 0 : under > 63 ? 63 : under);
-            uint64_t cut = (mag >> down) << down;
-            misfits |= mag != 0 && (above || cut != mag);
-        }
-        if (misfits) {
-            for (size_t k = 0; k < n; k++) {
-                uint64_t mag = bp_body64(x.sig[k]);
-                int64_t under = (int64_t)bottom - x.scale[k];
-                uint64_t down = (uint64_t)(under < 0 ? 0 : under > 63 ? 63 : under);
-                if (mag == 0 || (x.scale[k] + f < top && (mag >> down) << down == mag)) continue;
-                x.sig[k] = 0;
-                elsewhere[found++] = (int64_t)(i + k);
-            }
-        }
-        for (int t = 0; t < parts; t++) {
-            double *to = part + (size_t)t * stride + i;
-            const int64_t low = (int64_t)top - (int64_t)(t + 1) * bits;
-            for (size_t k = 0; k < n; k++) {
-                int64_t shift = x.scale[k] - low;
-                uint64_t up = (uint64_t)(shift < 0 ? 0 : shift > 63 ? 63 : shift);
-                uint64_t down = (uint64_t)(shift > 0 ? 0 : shift < -63 ? 63 : -shift);
-                uint64_t d = ((bp_body64(x.sig[k]) << up) >> down) & mask;
-                double v = bp_f64_bits(d | bp_bits_f64(0x1p52)) - 0x1p52; /* d < 2^32 */
-                to[k] = x.sig[k] < 0 ? -v : v;
-            }
-        }
-    }
-    return found;
-}
-
-BP_CLONES size_t bp_slice(bp_spec s, size_t count, const void *p, ptrdiff_t sp, int32_t top,
-                          int bits, int parts, double *part, size_t stride, int64_t *elsewhere) {
-    size_t found = 0;
-    BP_WITH_SPEC(s, found = bp_slices(S, count, p, sp, top, bits, parts, part, stride, elsewhere));
-    return found;
 }

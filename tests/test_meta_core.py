@@ -73,7 +73,7 @@ MUTANTS = [
         "quire/test_certified.py", "near",
     ),
     Mutant(
-        "the lowest digits of a sum do not count when it is rounded", "window.c",
+        "the lowest digits of a sum do not count when it is rounded", "window_round.c",
         "for (int32_t k = top - 3; k >= 0; k--) sticky |= digit[k];", "",
         "quire/test_accumulators.py", "digits_are",
     ),
