@@ -223,3 +223,42 @@ def test_a_small_one_learns_and_dmt_brings_it_nearer():
     assert smt.drift(core, teacher, x) < 0.7 * before
     assert smt.read(core, x, y)[0] > 0.95
     assert all(torch.equal(v, readout[k]) for k, v in core.readout.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seconds": 0}, {"steps": -1}, {"lr": float("nan")}, {"batch": 0}]
+)
+def test_budgets_are_positive(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} = .*: must be positive"):
+        smt.Budget(**{"seconds": 1.0, **wrong})
+
+
+def test_uniformity_of_one_memory_and_of_short_floats():
+    memory = torch.randn(1, 1, 8, requires_grad=True)
+    smt.uniformity(memory).backward()
+    assert smt.uniformity(memory) == 0
+    assert memory.grad.abs().max() == 0
+    many = torch.randn(6, 2, 8)
+    assert_allclose(smt.uniformity(many.bfloat16()), smt.uniformity(many), rtol=0.02)
+
+
+@pytest.mark.parametrize("form", [torch.int8, torch.bool])
+def test_labels_have_fractions(pair, batch, form):
+    with pytest.raises(TypeError, match="labels cannot be kept in torch"):
+        smt.LabelCache(pair[0], batch[0], form)
+
+
+def test_depth_counts_the_core_s_applications():
+    from torch_bridge.methods.smt import __main__ as command
+
+    class Few:
+        quick = True
+        seeds = (0,)
+
+        def trials(self, experiment, arms, settings=None):
+            self.found = {arm: trial(0) for arm, trial in arms.items()}
+
+    few = Few()
+    command.times(few)
+    assert few.found["SMT"]["depth"] == [1, 1, 1]
+    assert few.found["BPTT"]["depth"] == few.found["BPTT"]["length"] == [16, 32, 64]

@@ -21,7 +21,7 @@ from .training import networks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RATES = [{"lr": lr} for lr in (3e-4, 1e-3, 3e-3)]
+RATES = [{"lr": lr} for lr in (3e-4, 1e-3, 3e-3, 1e-2)]
 SWEEPS = (100, 101)
 LENGTHS = (16, 32, 64, 128, 256, 512)
 
@@ -81,7 +81,7 @@ def needles(run: Run, length: int, arms: Mapping[str, Arm]) -> None:
     """One length of the needle task; rates are swept at 16 once and hold for all lengths."""
     rates: dict[str, Settings] = {}
     for name, arm in arms.items():
-        key = f"needle: {'BPTT' if 'truncated' in name else name}"
+        key = f"needle: {name}"
         known = run.result.sweeps.get(key)
 
         def score(settings: Settings, seed: int, arm: Arm = arm) -> float:
@@ -110,6 +110,7 @@ def data(run: Run) -> None:
         "bits": Metric("a symbol, by the network's own rollout", "lower"),
         "teacher": Metric("bits a symbol of the Transformer", "lower"),
         "before DMT": Metric("bits a symbol of the rollout after SMT alone", "lower"),
+        "drift before DMT": Metric("mean square between rollout and teacher after SMT", "lower"),
         "drift": format_runs.DRIFT,
         "seconds": Metric("of processor time", "lower"),
     }
@@ -121,7 +122,7 @@ def data(run: Run) -> None:
             def score(s: Settings, seed: int, arm: str = arm) -> float:
                 return on_data(task, arm, seconds, seed, s["lr"])["bits"]  # noqa: B023
 
-            rates[arm] = run.sweep(f"{name}: {arm}", RATES, score, "lower", seeds=(100,))
+            rates[arm] = run.sweep(f"{name}: {arm}", RATES, score, "lower", seeds=SWEEPS)
 
         def trial(arm: str, seed: int) -> Found:
             return on_data(task, arm, seconds, seed, rates[arm]["lr"])  # noqa: B023
@@ -140,9 +141,15 @@ def times(run: Run) -> None:
     """Time and serial depth of one training step against the length."""
     shown = [n for n in LENGTHS if n <= 64 or not run.quick]
 
-    def step(arm: str, length: int) -> float:
-        task = needle(length)
+    def step(arm: str, length: int) -> tuple[float, float]:
+        task, applied = needle(length), 0
+
+        def count(*_: object) -> None:
+            nonlocal applied
+            applied += 1
+
         teacher, core = networks(task, 0)
+        core.register_forward_hook(count)
         batch = task.train(16, torch.Generator().manual_seed(0))
         best = float("inf")
         for _ in range(3):
@@ -152,12 +159,13 @@ def times(run: Run) -> None:
             else:
                 bptt_loss(core, *batch).backward()
             best = min(best, time.thread_time() - begin)
-        return 1e3 * best
+        return 1e3 * best, applied / 3
 
     def trial(arm: str, _: int) -> Mapping[str, list[float]]:
+        steps = [step(arm, n) for n in shown]
         return {
-            "milliseconds": [step(arm, n) for n in shown],
-            "depth": [1.0 if arm == "SMT" else float(n) for n in shown],
+            "milliseconds": [ms for ms, _ in steps],
+            "depth": [applied for _, applied in steps],
             "length": [float(n) for n in shown],
         }
 
@@ -165,7 +173,8 @@ def times(run: Run) -> None:
         Experiment(
             "length", "method",
             "One training step with 16 sequences, forward and backward, on one thread. SMT takes"
-            " the step in the middle. Depth counts applications of the core, one after another.",
+            " the step in the middle. Depth counts applications of the core: in both, each takes the"
+            " memory of the one before.",
             {
                 "milliseconds": Metric("of processor time, the best of three", "lower"),
                 "depth": Metric("applications of the core that wait for each other", "lower"),

@@ -121,7 +121,7 @@ def on_data(task: Task, arm: str, seconds: float, seed: int, lr: float) -> Found
     """A task with a target at every time: bits a symbol, and a linear probe of the last memory."""
     x, y = task.test(TESTED, torch.Generator().manual_seed(seed))
     budget = partial(Budget, lr=lr, batch=32, seed=seed)
-    found = dict.fromkeys(("teacher", "before DMT", "drift"), nan)
+    found = dict.fromkeys(("teacher", "before DMT", "drift before DMT", "drift"), nan)
     if arm in ("GRU", "LSTM"):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -135,6 +135,7 @@ def on_data(task: Task, arm: str, seconds: float, seed: int, lr: float) -> Found
         done = train_smt(teacher, net, task, budget((1 - _DMT) * seconds))
         found["teacher"] = taught(teacher, x, y)[1] / log(2)
         found["before DMT"] = read(net, x, y)[1] / log(2)
+        found["drift before DMT"] = drift(net, teacher, x)
         g = torch.Generator().manual_seed(seed + 500)
         cache = LabelCache(teacher, task.train(CACHED // 2, g)[0])
         done += train_dmt(net, cache, budget(_DMT * seconds, lr=lr / 2))

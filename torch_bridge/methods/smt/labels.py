@@ -28,6 +28,8 @@ class LabelCache:
         What memories are kept in.
     piece : int
         Sequences encoded at a time.
+
+    Raises TypeError for a dtype without fractions.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class LabelCache:
         form: SpecLike | torch.dtype = "bposit16",
         piece: int = 256,
     ) -> None:
+        if isinstance(form, torch.dtype) and not form.is_floating_point:
+            raise TypeError(f"labels cannot be kept in {form}: possible are posits and floats")
         self.x = x
         self.form = form if isinstance(form, torch.dtype) else PositSpec.parse(form)
         self._kept = torch.cat([self._stored(teacher.memories(rows)) for rows in x.split(piece)])

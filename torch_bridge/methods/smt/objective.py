@@ -62,8 +62,11 @@ def smt_loss(
 
 
 def uniformity(memory: Tensor) -> Tensor:
-    """L_unif of memories (B, K, d)."""
-    z = functional.normalize(memory.reshape(-1, memory.shape[-1]), dim=-1)
+    """L_unif of memories (B, K, d), at least in float32; 0 where there is no pair."""
+    wide = torch.promote_types(memory.dtype, torch.float32)
+    z = functional.normalize(memory.reshape(-1, memory.shape[-1]).to(wide), dim=-1)
+    if len(z) < 2:
+        return z.sum() * 0
     return torch.pdist(z).pow(2).mul(-2).exp().mean().log()
 
 

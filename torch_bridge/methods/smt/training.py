@@ -43,6 +43,8 @@ class Budget:
         At most so many.
     seed : int
         Of the samples.
+
+    Raises ValueError for a budget that is not positive.
     """
 
     seconds: float
@@ -50,6 +52,12 @@ class Budget:
     batch: int = 64
     steps: int | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "lr", "batch", "steps"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} = {value}: must be positive")
 
 
 @dataclass
