@@ -173,8 +173,8 @@ def times(run: Run) -> None:
         Experiment(
             "length", "method",
             "One training step with 16 sequences, forward and backward, on one thread. SMT takes"
-            " the step in the middle. Depth counts applications of the core: in both, each takes the"
-            " memory of the one before.",
+            " the step in the middle. Depth counts applications of the core, each of which takes"
+            " the memory of the one before.",
             {
                 "milliseconds": Metric("of processor time, the best of three", "lower"),
                 "depth": Metric("applications of the core that wait for each other", "lower"),

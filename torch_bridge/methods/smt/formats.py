@@ -51,8 +51,8 @@ def exact_gradients(
     """Gradients of L_dyn in bposit16, the same whatever the order and split of its terms.
 
     memory and labels (N, K, d), x (N,): N independent steps, of any times of any sequences.
-    ``parts`` are the rows of each micro-batch; rows in none of them do not count, others as often as
-    they are there. Each step's share is accumulated in the quire and each gradient rounded once.
+    ``parts`` are the rows of each micro-batch; a row counts as often as it is in one of them. Each
+    step's share is accumulated in the quire and each gradient rounded once.
     """
     placed = copy.deepcopy(core)
     tb.convert_(placed, "bposit16")
