@@ -240,3 +240,44 @@ def test_scaled_histories_lie_within_a_half_and_come_back():
     assert_allclose(probe.seen.amax(1) - probe.seen.amin(1), torch.full((21,), 0.5), 1e-3)
     assert not probe.seen[:, 0].any()
     assert_allclose(made.reshape(-1), history[:, -1] + 0.25 * 2 * span, atol=1e-4)
+
+
+def test_names_of_single_shared_and_parametrized_layers():
+    assert know.kinds(torch.nn.Linear(2, 3)) == {"weight": "fc", "bias": "bias"}
+    first, second = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+    second.weight = first.weight
+    shared = torch.nn.Sequential(first, second)
+    assert [*know.state_of(shared)] == ["0.weight", "0.bias", "1.bias"]
+    normed = torch.nn.Sequential(torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2)))
+    with pytest.raises(ValueError, match="0: its weight is parametrized"):
+        know.kinds(normed)
+
+
+def test_a_state_of_another_shape_changes_nothing():
+    model = know.mlp()
+    before = know.state_of(model)
+    state = {**know.state_of(know.mlp()), "1.bias": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"1\.bias: shape"):
+        know.with_state(model, state)
+    assert all(torch.equal(w, before[n]) for n, w in know.state_of(model).items())
+
+
+def test_known_takes_every_dtype_and_says_what_it_has_not_seen():
+    stages = [{"w": torch.randn(3, 2).double(), "b": torch.randn(3).bfloat16()} for _ in range(5)]
+    kinds = {"w": "fc", "b": "bias"}
+    caster = know.Nowcaster({"fc": know.Known(), "bias": know.Known()})
+    ahead = caster(stages, kinds)
+    assert (ahead["w"].dtype, ahead["b"].dtype) == (torch.float64, torch.bfloat16)
+    with pytest.raises(
+        ValueError, match=r"no network for 'conv'; meta-training saw \['bias', 'fc'\]"
+    ):
+        caster(stages, {"w": "conv"})
+
+
+def test_small_print():
+    zero = {"w": torch.zeros(3)}
+    assert torch.equal(know.shrink_to(zero, {"w": torch.ones(3)})["w"], zero["w"])
+    with pytest.raises(ValueError, match="of θ_0 and θ_1 at least"):
+        know.check([0.5])
+    assert [len(d) for d in know.nested(100, 0.7, 3, torch.Generator())] == [100, 70, 49]
+    assert know.combine([0.5, 0.5], [{"w": torch.ones(2)}, {"w": torch.zeros(2)}])["w"][0] == 0.5

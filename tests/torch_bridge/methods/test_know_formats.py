@@ -57,6 +57,36 @@ def test_what_does_not_extrapolate_is_refused(stages):
         know.DeltaStore(stages).combine(np.array([0, 0, 0, 0, 2.0]))
 
 
+@pytest.mark.parametrize("wrong", [[float("nan")] * 5, [1.0], [[1.0, 0, 0, 0, 0]]])
+def test_wrong_coefficients(stages, wrong):
+    with pytest.raises(ValueError, match="coefficients"):
+        know.DeltaStore(stages).combine(wrong)
+
+
+@pytest.mark.parametrize("spec", ["posit32", "posit16", "bposit8", "bposit32"])
+def test_other_formats_lose_nothing_where_they_are_widened(stages, spec):
+    """Of coefficients that are exact, the sum rounded once; posit32 has 27 bits, bposit32 24."""
+    spec = posit.PositSpec.parse(spec)
+    store = know.DeltaStore(stages, spec)
+    c = np.array([0.5, -0.25, 0, 0.25, 0.5])
+    found = store.combine(c)["b"].numpy()
+    base = posit.encode(stages[-1]["b"].double().numpy(), spec)
+    rests = [posit.encode(s["b"].double().numpy() - posit.decode(base, spec), spec) for s in stages]
+    for i in range(40):
+        terms = zip(c, rests, strict=True)
+        exact = sum(Fraction(float(ck)) * posit.to_fraction(r[i], spec) for ck, r in terms)
+        step = posit.to_fraction(posit.from_fraction(exact, spec), spec)
+        assert found[i] == float(posit.to_fraction(base[i], spec)) + float(step)
+
+
+def test_stores_that_cannot_be(stages):
+    with pytest.raises(ValueError, match="is wider than float64 or bposit64"):
+        know.DeltaStore(stages, "bposit64")
+    other = [*stages[:-1], {**stages[-1], "b": torch.zeros(1)}]
+    with pytest.raises(ValueError, match="stage 0 has the shapes"):
+        know.DeltaStore(other)
+
+
 @pytest.mark.parametrize("arm", ["bposit16 + quire", "bposit16 deltas + quire", "bposit32"])
 def test_exact_sums_do_not_depend_on_order(stages, arm):
     c, order = know.FIXED["least squares"](5, 1), [3, 0, 2, 1, 4]  # θ_0, the base, stays last

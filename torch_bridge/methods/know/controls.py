@@ -21,11 +21,12 @@ def shrink(state: State, factor: float) -> State:
 
 
 def shrink_to(state: State, like: State) -> State:
-    """``state`` with each tensor scaled to the norm of that of ``like``: norms alone."""
-    return {
-        name: w * (like[name].double().norm() / w.double().norm().clamp_min(1e-300)).to(w.dtype)
-        for name, w in state.items()
-    }
+    """``state`` with each tensor scaled to the norm of that of ``like``; zeros stay zeros."""
+    made: State = {}
+    for name, w in state.items():
+        norm = w.double().norm()
+        made[name] = w * (like[name].double().norm() / norm).to(w.dtype) if norm > 0 else w.clone()
+    return made
 
 
 def without_radial(predicted: State, base: State) -> State:

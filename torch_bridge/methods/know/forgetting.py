@@ -78,7 +78,7 @@ def nested(count: int, rate: float, stages: int, generator: torch.Generator) -> 
     Raises ValueError where the smallest would be empty.
     """
     order = torch.randperm(count, generator=generator)
-    sizes = [int(count * rate**s) for s in range(stages)]
+    sizes = [int(count * rate**s * (1 + 1e-12)) for s in range(stages)]  # 100·0.7² is 49
     if sizes[-1] < 1:
         raise ValueError(f"{count} samples at rate {rate} leave none for stage {stages - 1}")
     return [order[:size] for size in sizes]
@@ -137,6 +137,8 @@ def check(scores: Sequence[float]) -> None:
     ``scores`` of θ_0, θ_1, …; higher is better. Where stages improve, they were further training
     rather than forgetting, and turning them back untrains.
     """
+    if len(scores) < 2:
+        raise ValueError(f"scores {[*scores]}: of θ_0 and θ_1 at least")
     if not scores[0] > scores[1]:
         raise NotForgotten(
             f"θ_0 scores {scores[0]:.4g} and θ_1 {scores[1]:.4g} on held-out data: the stages did"

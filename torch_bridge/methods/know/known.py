@@ -100,9 +100,12 @@ class Nowcaster:
         return out
 
     def _step(self, kind: Kind, history: Tensor) -> Tensor:
+        if kind not in self.networks:
+            raise ValueError(f"no network for {kind!r}; meta-training saw {sorted(self.networks)}")
         network = self.networks[kind]
         if history.shape[1] != network.length:
             raise ValueError(f"{history.shape[1]} stages; this network takes {network.length}")
+        history = history.to(next((p.dtype for p in network.parameters()), history.dtype))
         normal, unit = _normalised(history) if self.scaled else (history, torch.ones(()))
         step: Tensor = network(normal, normal.diff(dim=1)) * unit
         return step

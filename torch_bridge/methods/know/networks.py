@@ -35,14 +35,21 @@ def kinds(model: nn.Module) -> dict[str, Kind]:
     """Names of the parameters that are predicted, with their kinds.
 
     Weights and biases of linear layers and convolutions. Those of normalisation layers are not, as
-    in the released code: "if len(temp)==2", which a BatchNorm layer of Keras, with four, is not.
+    in the released code: "if len(temp)==2", which a BatchNorm layer of Keras, with four, is not;
+    nor are those of other layers (of nn.MultiheadAttention the output's alone are). A weight that
+    several layers share has the first one's name.
+
+    Raises ValueError for a layer whose weight is parametrized.
     """
+    names = {id(p): name for name, p in model.named_parameters()}
     found: dict[str, Kind] = {}
     for name, module in model.named_modules():
         if isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
-            found[f"{name}.weight"] = "fc" if isinstance(module, nn.Linear) else "conv"
+            if "weight" not in dict(module.named_parameters(recurse=False)):
+                raise ValueError(f"{name}: its weight is parametrized; remove that first")
+            found[names[id(module.weight)]] = "fc" if isinstance(module, nn.Linear) else "conv"
             if module.bias is not None:
-                found[f"{name}.bias"] = "bias"
+                found[names[id(module.bias)]] = "bias"
     return found
 
 
@@ -58,6 +65,9 @@ def with_state(model: nn.Module, state: State) -> nn.Module:
     if missing:
         raise ValueError(f"parameters of state and model differ: {', '.join(sorted(missing))}")
     here = dict(model.named_parameters())
+    for name, value in state.items():
+        if value.shape != here[name].shape:
+            raise ValueError(f"{name}: shape {value.shape} of the state, {here[name].shape} here")
     for name, value in state.items():
         here[name].data.copy_(value)
     return model

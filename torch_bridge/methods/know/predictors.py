@@ -81,9 +81,9 @@ FIXED: dict[str, Callable[[int, int], Coefficients]] = {
 }
 
 
-def combine(coefficients: Coefficients, stages: Sequence[State]) -> State:
+def combine(coefficients: npt.ArrayLike, stages: Sequence[State]) -> State:
     """Σ_k c_k·θ_k in float64, as the dtype of the stages. ``storage`` has the exact one."""
-    pairs = list(zip(coefficients.tolist(), stages, strict=True))
+    pairs = list(zip(np.asarray(coefficients, np.float64).tolist(), stages, strict=True))
     return {
         name: sum((c * s[name].double() for c, s in pairs), torch.zeros(())).to(like.dtype)
         for name, like in stages[-1].items()

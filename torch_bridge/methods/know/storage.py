@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 import posit
@@ -25,8 +26,6 @@ __all__ = ["DeltaStore", "dots"]
 
 Patterns = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
-_WIDE = posit.bposit32  # of coefficients, which are few; widening the stages to it is exact
-
 
 class DeltaStore:
     """Stages as base = round(θ_0) and deltas δ_s = round(θ_s - base): S + 1 arrays of one format.
@@ -36,16 +35,23 @@ class DeltaStore:
     stages : sequence of states
         The smallest subset first, θ_0 last.
     spec : PositSpec or name
+
+    Raises ValueError for a format that float64 or bposit64 does not hold, or for stages of
+    different shapes.
     """
 
     def __init__(self, stages: Sequence[State], spec: SpecLike = "bposit16") -> None:
         self.spec = PositSpec.parse(spec)
-        self._like = stages[-1]
-        self._base = {n: posit.encode(w.double().numpy(), spec) for n, w in stages[-1].items()}
+        _wide(self.spec)
+        shapes = {n: w.shape for n, w in stages[-1].items()}
+        for k, s in enumerate(stages):
+            if (found := {n: w.shape for n, w in s.items()}) != shapes:
+                raise ValueError(f"stage {k} has the shapes {found}, the last one {shapes}")
+        arrays = [{n: w.detach().double().numpy() for n, w in s.items()} for s in stages]
+        self._base = {n: posit.encode(w, spec) for n, w in arrays[-1].items()}
         values = {n: posit.decode(bits, self.spec) for n, bits in self._base.items()}
         self._deltas = [
-            {n: posit.encode(w.double().numpy() - values[n], spec) for n, w in s.items()}
-            for s in stages
+            {n: posit.encode(w - values[n], spec) for n, w in s.items()} for s in arrays
         ]
 
     def __len__(self) -> int:
@@ -65,24 +71,41 @@ class DeltaStore:
             for n, b in self._base.items()
         }
 
-    def combine(self, coefficients: Coefficients) -> State:
+    def combine(self, coefficients: npt.ArrayLike) -> State:
         """base + round(Σ_k c_k·δ_k): a fused sum, rounded once to the format; float64 tensors.
+
+        Coefficients (S,) are in bposit32, for formats that it does not hold in bposit64.
 
         Raises ValueError unless Σ_k c_k is 1, as it is for every extrapolation: the base's share.
         """
-        if abs(float(np.sum(coefficients)) - 1) > 1e-9:
-            raise ValueError(f"coefficients sum to {np.sum(coefficients)}; extrapolations', to 1")
+        c = np.asarray(coefficients, np.float64)
+        if c.shape != (len(self),):
+            raise ValueError(f"coefficients of shape {c.shape} for {len(self)} stages")
+        if not abs(float(np.sum(c)) - 1) <= 1e-9:
+            raise ValueError(f"coefficients sum to {np.sum(c)}; extrapolations', to 1")
         made: State = {}
         for name, base in self._base.items():
             deltas = [d[name] for d in self._deltas]
-            step = dots(coefficients, deltas, self.spec)
+            step = dots(c, deltas, self.spec)
             value = posit.decode(base, self.spec) + posit.decode(step, self.spec)
             made[name] = torch.from_numpy(value)
         return made
 
 
 def dots(coefficients: Coefficients, terms: Sequence[Patterns], spec: PositSpec) -> Patterns:
-    """Patterns of ``spec`` nearest to Σ_k c_k·terms[k], accumulated exactly, c_k in bposit32."""
-    wide = np.stack([posit.convert(t, spec, _WIDE) for t in terms], axis=-1)
-    sums = quire.Accumulators(wide.shape[:-1], _WIDE)
-    return sums.add_dots(wide, posit.encode(coefficients, _WIDE)).round(spec)
+    """Patterns of ``spec`` nearest to Σ_k c_k·terms[k], summed exactly; c_k in a wide format."""
+    wide = _wide(spec)
+    stacked = np.stack([posit.convert(t, spec, wide) for t in terms], axis=-1)
+    sums = quire.Accumulators(stacked.shape[:-1], wide)
+    return sums.add_dots(stacked, posit.encode(coefficients, wide)).round(spec)
+
+
+def _wide(spec: PositSpec) -> PositSpec:
+    """A format for coefficients, which are few, that holds every number of ``spec``."""
+    for wide in (posit.bposit32, posit.bposit64):
+        ranges = wide.min_scale <= spec.min_scale and spec.max_scale <= wide.max_scale
+        if spec.fits_float64 and (spec == wide or (spec.f_max <= wide.f_min and ranges)):
+            return wide
+    raise ValueError(
+        f"{spec} is wider than float64 or bposit64: possible are bposit32 and narrower"
+    )
