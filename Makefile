@@ -31,7 +31,7 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench matmul --cores 2
 
-methods: $(VENV)/methods.stamp  ## some four minutes; the results of docs/methods take longer
+methods: $(VENV)/methods.stamp  ## some two minutes; the results of docs/methods take longer
 	$(BIN)/python -m torch_bridge.methods --quick
 
 $(VENV)/bin/python:

@@ -25,22 +25,34 @@ def split_arm(arm: str) -> tuple[str, str]:
 
 
 def format_table(folder: Path, methods: Sequence[str] = METHODS) -> str:
-    """Markdown: a row for each metric of the experiments that ask whether a format holds.
+    """Markdown: the commands that made the results, and a table.
+
+    It has a row for each metric of the experiments that ask whether a format holds.
 
     Parameters
     ----------
     folder : Path
         Has ``NAME/result.json`` for each of ``methods``; those that are missing are left out.
     """
+    found = {name: folder / name / "result.json" for name in methods}
+    results = {name: read(path) for name, path in found.items() if path.exists()}
     lines = [
+        *(f"- {_made(result)}" for result in results.values()),
+        "",
         f"| method | what | metric | {' | '.join(ARITHMETICS)} |",
         f"|---|---|---|{'--:|' * len(ARITHMETICS)}",
     ]
-    for name in methods:
-        path = folder / name / "result.json"
-        if path.exists():
-            lines += (f"| [{name}]({name}.md) | {row} |" for row in _rows(read(path)))
+    for name, result in results.items():
+        lines += (f"| [{name}]({name}.md) | {row} |" for row in _rows(result))
     return "\n".join(lines) + "\n"
+
+
+def _made(result: Result) -> str:
+    """The command, and what a reader must know of the run."""
+    said = [f"{len(e.seeds)} seeds" for e in [*result.experiments.values()][:1]]
+    said += [result.environment[key] for key in ("date",) if key in result.environment]
+    said += ["not complete"] * (not result.complete)
+    return f"`{result.command}` ({', '.join(said)})"
 
 
 def _rows(result: Result) -> Iterator[str]:

@@ -56,10 +56,12 @@ def test_a_table(tmp_path: Path) -> None:
             e.add(arm, {"error": value, "seconds": 1, "curve": [1, 2], "size": 3}, {})
     other = Experiment("method", "method", "…", metrics, (0,))
     other.add("float32", {"error": 1, "seconds": 1, "curve": [1], "size": 3}, {})
-    result = Result("smt", "", "", False, {}, {"storage": e, "method": other})
+    result = Result("smt", "", "python -m m", False, {}, {"storage": e, "method": other})
     (tmp_path / "smt").mkdir()
     (tmp_path / "smt" / "result.json").write_text(result.as_json())
-    assert format_table(tmp_path).splitlines()[2:] == [
+    made = format_table(tmp_path).splitlines()
+    assert made[:2] == ["- `python -m m` (2 seeds, not complete)", ""]
+    assert made[4:] == [
         "| [smt](smt.md) | storage | error |  | 2 ± 13 |  |  |  |  |",
         "| [smt](smt.md) | storage, kept | error |  |  |  | diverged |  |  |",
         "| [smt](smt.md) | storage, none | error: 7 ± 0 |  |  |  |  |  |  |",
