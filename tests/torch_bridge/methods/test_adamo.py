@@ -173,19 +173,6 @@ def test_what_is_isometric_is_explicit() -> None:
     assert len(opt.param_groups) == 2
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"convention": "port"}, "possible are 'paper'"), ({"update": "master"}, "'residue' and"),
-        ({"lr": -1.0}, "lr=-1.0"), ({"betas": (0.9, 1.0)}, "betas="), ({"iso": -0.1}, "iso=-0.1"),
-        ({"target": float("nan")}, "target=nan"),
-    ],
-)  # fmt: skip
-def test_wrong_options_are_refused(options: dict[str, Any], text: str) -> None:
-    with pytest.raises(ValueError, match=text):
-        AdamO([nn.Parameter(torch.eye(2))], **options)
-
-
 def test_both_conventions() -> None:
     """½R with twice λ is R with λ, bit for bit."""
     made = []

@@ -24,7 +24,7 @@ from torch_bridge.methods.adamo import (
 from torch_bridge.methods.adamo.__main__ import METHOD
 from torch_bridge.methods.adamo.arms import ARMS, Arm, make
 from torch_bridge.methods.adamo.figure import draw
-from torch_bridge.methods.adamo.formats import FORMATS, Stored
+from torch_bridge.methods.adamo.formats import FORMATS, Narrow, Stored
 from torch_bridge.methods.adamo.lifetime import live
 from torch_bridge.methods.adamo.networks import CReLU, Perceptron
 from torch_bridge.methods.adamo.tasks import TASKS, tasks
@@ -65,8 +65,11 @@ def test_what_the_page_claims(committed: Result) -> None:
     lost = means(committed, "16 bits", "updates lost")
     assert lost["bposit16 + quire, residue"] < 0.001
     assert lost["bposit16 + quire, nearest"] > 0.05
+    assert lost["float32"] < 0.01
+    assert lost["bposit32, nearest"] < 0.01
+    assert lost["bfloat16"] > lost["bposit16 + quire, nearest"]
     off = means(committed, "deviation", "diagonal")
-    assert off.pop("bposit16 + quire, -1 inside") < 2e-3
+    assert max(off.pop(f"{name}, -1 inside") for name in ("bposit16 + quire", "bposit32")) < 2e-3
     assert min(off.values()) > 0.5
 
 
@@ -187,8 +190,8 @@ def test_formats(name: str) -> None:
     plan = replace(TASKS["random labels"], count=1, epochs=1, samples=64)
     arm = Stored(name, 0)
     life = live("random labels", plan, "AdamO", {}, 0, arm=arm)
-    assert 0 <= arm.lost <= arm.moved
-    assert arm.moved > 1000
+    assert 0 <= arm.inner.lost <= arm.inner.moved
+    assert arm.inner.moved > 1000
     assert 0 <= life.accuracy[0] <= 1
     kept = next(arm.model.parameters())
     if name == "bfloat16":
@@ -197,18 +200,64 @@ def test_formats(name: str) -> None:
         assert str(kept.spec) == ("<32,6,5>" if "32" in name else "<16,6,5>")
 
 
+def test_the_formats_lose_steps_by_one_count() -> None:
+    """The same rule in float32 and bposit32, which hold nearly the same: nearly the same loss."""
+    plan = replace(TASKS["random labels"], count=1, epochs=10, samples=192)
+    lost, moved = {}, {}
+    for name in ("float32", "bfloat16", "bposit16 + quire, nearest", "bposit32, nearest"):
+        arm = Stored(name, 0)
+        live("random labels", plan, "AdamO", {}, 0, arm=arm)
+        lost[name], moved[name] = arm.inner.lost, arm.inner.moved
+    assert max(moved.values()) < 1.001 * min(moved.values())
+    assert lost["float32"] == pytest.approx(lost["bposit32, nearest"], rel=0.1)
+    assert 2 * lost["float32"] < lost["bposit16 + quire, nearest"] < lost["bfloat16"]
+
+
+def test_floats_are_stored_as_posits_are() -> None:
+    """A wide step, added and rounded once; counted where it is not 0 and nothing changed."""
+    w = nn.Parameter(torch.tensor([[1.0, 1.0, 1.0]], dtype=torch.bfloat16))
+    start = w.detach().clone()
+    opt = Narrow([{"params": [w], "iso": 0.0}], 1e-3)
+    w.grad = torch.tensor([[1.0, 0.0, -1.0]], dtype=torch.bfloat16)
+    opt.step()  # -1e-3 and 1e-3; last places are 2⁻⁸ below 1, and 2⁻⁷ above
+    assert torch.equal(w, start)
+    assert (opt.lost, opt.moved) == (2, 2)
+    opt = Narrow([{"params": [w], "iso": 0.0}], 3e-3)
+    opt.step()
+    assert w.tolist() == [[1 - 2**-8, 1.0, 1.0]]
+    assert (opt.lost, opt.moved) == (1, 2)
+    assert all(v.dtype == torch.float64 for s in opt.inner.state.values() for v in (s["exp_avg"],))
+
+
+class Listener:
+    """Takes the place of a run: keeps what would be done."""
+
+    def __init__(self, quick: bool) -> None:
+        self.quick, self.seeds = quick, (0,) if quick else (0, 1, 2, 3, 4)
+        self.planned: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def trials(self, experiment: Any, arms: Any, settings: Any = None) -> None:
+        self.planned[experiment.name] = experiment.about, dict(arms)
+
+    def sweep(self, *_: Any, **__: Any) -> dict[str, Any]:
+        return {}
+
+
+def test_what_is_committed_is_what_the_code_measures(committed: Result) -> None:
+    """The same experiments, sizes and arms: neither has moved on without the other."""
+    listener: Any = Listener(quick=False)
+    METHOD.run(listener)
+    assert set(listener.planned) == set(committed.experiments)
+    for name, (about, arms) in listener.planned.items():
+        found = committed.experiments[name]
+        assert (found.about, set(found.values)) == (about, set(arms)), name
+
+
 def test_dead_units_come_back() -> None:
     """The isometry alone brings them back: nothing else is in its arm, not even a gradient."""
-    trials: dict[str, Any] = {}
-
-    class Listener:
-        quick, seeds = True, (0,)
-
-        def trials(self, experiment: Any, arms: Any) -> None:
-            trials.update(arms)
-
-    listener: Any = Listener()
+    listener: Any = Listener(quick=True)
     study.revival(listener)
+    _, trials = listener.planned["revival"]
     assert trials["isometry alone"](0)["alive"] > 0.9
     assert trials["AdamW"](0)["alive"] == 0
 

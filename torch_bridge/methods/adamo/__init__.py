@@ -18,8 +18,9 @@ True
 """
 
 from .diagnostics import condition, dormant_share, effective_rank, ntk_condition, singular_values
+from .groups import isometric_groups
 from .isometry import as_matrix, gram_deviation, isometry_gradient, isometry_penalty, largest_step
-from .optimizer import AdamO, isometric_groups
+from .optimizer import AdamO
 
 __all__ = [
     "AdamO",

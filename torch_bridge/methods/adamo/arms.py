@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from .._result import Settings
+from .groups import isometric_groups
 from .isometry import isometry_penalty
 from .networks import Perceptron
-from .optimizer import AdamO, isometric_groups
+from .optimizer import AdamO
 
 __all__ = ["ARMS", "Arm", "make", "network"]
 

@@ -12,6 +12,8 @@ from .isometry import as_matrix
 
 __all__ = ["condition", "dormant_share", "effective_rank", "ntk_condition", "singular_values"]
 
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 
 def singular_values(weight: Tensor) -> Tensor:
     """Of a weight as a matrix, the largest first: (k,), float64."""
@@ -58,7 +60,16 @@ def ntk_condition(model: nn.Module, x: Tensor) -> float:
 
     Directions of the outputs that no small step can change make it infinite; it is taken as such
     from 10¹⁴ on, where float64 ends.
+
+    Raises ValueError for a batch norm in training: a sample's output is then no function of that
+    sample, and the norm's running statistics would move.
     """
+    for name, module in model.named_modules():
+        if isinstance(module, _BATCH_NORMS) and module.training:
+            raise ValueError(
+                f"{name or 'the model'} is a {type(module).__name__} in training: its outputs"
+                " depend on the other samples, so there is no kernel; call model.eval() first"
+            )
     parameters = {name: p.detach() for name, p in model.named_parameters()}
 
     def outputs(values: dict[str, Tensor]) -> Tensor:

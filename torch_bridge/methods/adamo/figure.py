@@ -62,9 +62,9 @@ def _formats(axes: Any, result: Result) -> None:
         color = STYLES[arm.split(",")[0]]["color"]
         axes.plot([low, high], [row, row], color=color, linewidth=2.2)
         axes.plot(np.mean(values), row, "o", color=color, markersize=6)
-        lost = experiment.mean(arm, "updates lost")
+        lost = 100 * experiment.mean(arm, "updates lost")
         axes.annotate(
-            f"{lost:.0%} of steps lost", (np.mean(values), row), (0, 7), color=FAINT, fontsize=8,
+            f"{lost:.2g} % of steps lost", (np.mean(values), row), (0, 7), color=FAINT, fontsize=8,
             textcoords="offset points", ha="center",
         )  # fmt: skip
     axes.set_yticks(range(len(arms)), arms, color=INK)

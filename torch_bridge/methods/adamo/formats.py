@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import torch_bridge as tb
 
@@ -16,24 +16,66 @@ from .._arithmetic import arithmetic
 from .._harness import Run, Trial
 from .._result import Experiment, Metric
 from .arms import Arm
+from .groups import isometric_groups
 from .isometry import gram_deviation
 from .lifetime import live
 from .networks import Perceptron
-from .optimizer import AdamO, isometric_groups
+from .optimizer import AdamO
 from .tasks import TASKS
 
 __all__ = ["FORMATS", "deviation", "sixteen_bits"]
 
 LR, ISO, WIDTH = 2e-3, 0.1, 48
 FORMATS: dict[str, tuple[Any, str]] = {
-    "float32": (None, ""),
+    "float32": (torch.float32, ""),
     "bfloat16": (torch.bfloat16, ""),
-    "bposit16, residue": ("each_op", "residue"),
+    "bposit16, residue": (tb.PositConfig.emulate_hardware("bposit16"), "residue"),
     "bposit16 + quire, nearest": ("bposit16", "nearest"),
     "bposit16 + quire, residue": ("bposit16", "residue"),
     "bposit32, nearest": ("bposit32", "nearest"),
 }
 """What the network computes in, and what becomes of steps below a weight's last place."""
+
+
+class Narrow:
+    """AdamO on parameters of a floating-point type, stored as AdamO with "nearest" stores posits.
+
+    Step and moments are of float32 (posits: of bposit32), computed in float64; a weight and its
+    step are added and rounded once, to the weight's type.
+
+    Parameters
+    ----------
+    groups : list of dict
+        As of :class:`AdamO`.
+    lr : float
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
+        self.lost = self.moved = 0
+        self._pairs: list[tuple[Tensor, nn.Parameter]] = []
+        wide = []
+        for group in groups:
+            copies = [nn.Parameter(p.detach().double()) for p in group["params"]]
+            self._pairs += zip(group["params"], copies, strict=True)
+            wide.append(group | {"params": copies})
+        self.inner = AdamO(wide, lr=lr)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step; counts the elements whose step was not 0, and those of them that stayed."""
+        for p, wide in self._pairs:
+            wide.copy_(p)
+            wide.grad = None if p.grad is None else p.grad.double()
+        self.inner.step()
+        for p, wide in self._pairs:
+            state = self.inner.state[wide]
+            for name in {"exp_avg", "exp_avg_sq"} & state.keys():
+                state[name].copy_(state[name].float())
+            step = (wide - p.double()).float().double()
+            made = (p.double() + step).to(p.dtype)
+            self.lost += int(((step != 0) & (made == p)).sum())
+            self.moved += int((step != 0).sum())
+            p.copy_(made)
 
 
 class Stored(Arm):
@@ -50,31 +92,23 @@ class Stored(Arm):
         kind, update = FORMATS[name]
         model = Perceptron(64, WIDTH, 10, seed=seed)
         super().__init__(model, "AdamO", seed, lr=LR, strength=ISO)
-        self.lost, self.moved, self._dtype = 0, 0, torch.float32
+        self._dtype = kind if isinstance(kind, torch.dtype) else torch.float32
         if isinstance(kind, torch.dtype):
             model.to(kind)
-            self._dtype = kind
-        elif kind == "each_op":
-            tb.convert_(model, tb.PositConfig.emulate_hardware("bposit16"))
-        elif kind is not None:
+        else:
             tb.convert_(model, kind)
         groups = isometric_groups(model, ISO, skip=["readout"])
-        self.inner = AdamO(groups, lr=LR, update=update or "nearest")
-        self.optimizers = [self.inner]
+        self.inner = AdamO(groups, lr=LR, update=update) if update else Narrow(groups, LR)
 
     def step(self, x: Tensor, labels: Tensor) -> float:
         """Learn from a batch."""
-        before = [p.detach().clone() for p in self.model.parameters()]
-        loss = super().step(x.to(self._dtype), labels)
-        if any(hasattr(p, "spec") for p in self.model.parameters()):
-            self.lost, self.moved = self.inner.lost, self.inner.moved
-            return loss
-        for p, old in zip(self.model.parameters(), before, strict=True):
-            assert p.grad is not None
-            wanted = p.grad != 0
-            self.lost += int((wanted & (p == old)).sum())
-            self.moved += int(wanted.sum())
-        return loss
+        return super().step(x.to(self._dtype), labels)
+
+    def descend(self, loss: Tensor) -> None:
+        """One step on a loss of the model."""
+        self.model.zero_grad()
+        loss.backward()
+        self.inner.step()
 
 
 def sixteen_bits(run: Run) -> None:
@@ -87,7 +121,7 @@ def sixteen_bits(run: Run) -> None:
             life = live("random labels", brief, "AdamO", {}, seed, arm=arm)
             return {
                 "last five": np.mean(life.accuracy[-5:]),
-                "updates lost": arm.lost / max(arm.moved, 1),
+                "updates lost": arm.inner.lost / max(arm.inner.moved, 1),
                 "dormant": life.dormant[-1],
                 "condition": life.conditions[-1],
                 "curve": life.accuracy,
@@ -97,7 +131,9 @@ def sixteen_bits(run: Run) -> None:
 
     metrics = {
         "last five": Metric("mean accuracy at the end of the last five tasks", "higher"),
-        "updates lost": Metric("share of the steps of a weight that change nothing", "lower"),
+        "updates lost": Metric(
+            "share of the steps of a weight (not 0) that change nothing", "lower"
+        ),
         "dormant": Metric("share of hidden units that are 0 for every sample, at the end", "lower"),
         "condition": Metric("largest condition number of a hidden weight, at the end", "lower"),
         "curve": Metric("accuracy at the end of each task"),
@@ -106,7 +142,9 @@ def sixteen_bits(run: Run) -> None:
     about = (
         f"{brief.samples} digits, {brief.count} tasks of new random labels, {brief.epochs} epochs;"
         f" four layers of {WIDTH} units; AdamO at lr {LR}, λ {ISO}. Weights, activations and"
-        " gradients are of the format; moments and residues of b-posits are bposit32."
+        " gradients are of the format; moments, steps and residues are bposit32 for b-posits,"
+        " float32 for floats. The isometry's gradient is AdamO's own: exact sums for every b-posit"
+        " arm, without + quire too, float64 for floats."
     )
     experiment = Experiment("16 bits", "format", about, metrics, run.seeds)
     run.trials(experiment, {name: trial(name) for name in FORMATS})
@@ -127,8 +165,8 @@ def deviation(run: Run) -> None:
 
         return compute
 
-    def fused(w: Any) -> Any:
-        return gram_deviation(torch.from_numpy(w), spec="bposit16").numpy()
+    def fused(spec: str) -> Callable[[Any], Any]:
+        return lambda w: gram_deviation(torch.from_numpy(w), spec=spec).numpy()
 
     def trial(name: str, compute: Callable[[Any], Any]) -> Trial:
         def measure(seed: int) -> dict[str, Any]:
@@ -150,7 +188,9 @@ def deviation(run: Run) -> None:
         "bfloat16": trial("bfloat16", unfused("bfloat16")),
         "bposit16": trial("bposit16", unfused("bposit16")),
         "bposit16 + quire": trial("bposit16", unfused("bposit16 + quire")),
-        "bposit16 + quire, -1 inside": trial("bposit16", fused),
+        "bposit16 + quire, -1 inside": trial("bposit16", fused("bposit16")),
+        "bposit32": trial("bposit32", unfused("bposit32")),
+        "bposit32, -1 inside": trial("bposit32", fused("bposit32")),
     }
     metrics = {
         "diagonal": Metric("median relative error of a diagonal element", "lower"),
@@ -159,7 +199,7 @@ def deviation(run: Run) -> None:
     }
     about = (
         "An orthogonal 128×128 matrix, rounded to the format: WᵀW - I beside the exact one of the"
-        " same W. In all but the last arm, and in float32, the product is rounded before 1 is"
-        " subtracted; bfloat16's is summed in float32."
+        " same W. But for the arms with -1 inside, the product is rounded before 1 is subtracted;"
+        " bfloat16's is summed in float32, bposit32's in a quire."
     )
     run.trials(Experiment("deviation", "format", about, metrics, run.seeds), arms)

@@ -4,11 +4,11 @@ R(W) = ‖WᵀW - s·I‖² for a matrix with at least as many rows as columns, 
 one: the Gram matrix is the smaller one, so that R = 0 can be reached. Its gradient is 4·W·(WᵀW -
 s·I), or 4·(WWᵀ - s·I)·W. A convolution's kernel is the matrix of (output channels) × (all else).
 
-A step W ← W - c·∇R moves every singular value by σ ← σ - 4c·σ·(σ² - s), so that for s = 1
+A step W ← W - c·∇R moves every singular value by σ ← σ - 4c·σ·(σ² - s), so that
 
-- c < 1/4 is what makes σ = 1 attract (the derivative there is 1 - 8c),
-- c = 1/8 is one Newton-Schulz step of the polar decomposition, σ·(3 - σ²)/2,
-- a value with 4c·(σ² - 1) > 2 is thrown further out than it was.
+- c·s < 1/4 is what makes σ = √s attract (the derivative there is 1 - 8c·s),
+- c = 1/8, with s = 1, is one Newton-Schulz step of the polar decomposition, σ·(3 - σ²)/2,
+- a value with 4c·(σ² - s) > 2 is thrown further out than it was.
 """
 
 from __future__ import annotations
@@ -91,16 +91,22 @@ def isometry_gradient(
 
     The product is rounded once, to ``to`` (default ``spec``), and 4 scales it exactly.
     """
+    found = None if spec is None else PositSpec.parse(spec if to is None else to)
+    return gradient_of(weight, gram_deviation(weight, target, spec=spec, to=to), found)
+
+
+def gradient_of(weight: Tensor, deviation: Tensor, spec: PositSpec | None) -> Tensor:
+    """4·W·D, or 4·D·W for a wide matrix, with D of :func:`gram_deviation`.
+
+    The product is that of torch, or, of posits of ``spec``, exact and rounded once.
+    """
     w = as_matrix(weight.detach())
-    tall = w.shape[0] >= w.shape[1]
-    d = gram_deviation(weight, target, spec=spec, to=to)
+    left, right = (w, deviation) if w.shape[0] >= w.shape[1] else (deviation, w)
     if spec is None:
-        made = w @ d if tall else d @ w
+        made = left @ right
     else:
-        out = PositSpec.parse(spec if to is None else to)
-        left, right = (w, d) if tall else (d, w)
-        a, b = (posit.encode(x.to(torch.float64).numpy(), out) for x in (left, right))
-        made = torch.from_numpy(np.asarray(posit.decode(quire.matmul(a, b, out), out)))
+        a, b = (posit.encode(x.to(torch.float64).numpy(), spec) for x in (left, right))
+        made = torch.from_numpy(np.asarray(posit.decode(quire.matmul(a, b, spec), spec)))
     return (4 * made).reshape(weight.shape)
 
 
