@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arithmetic import Doubles
+from .samples import vector
 
 __all__ = ["ActivationCorrection"]
 
@@ -46,7 +47,8 @@ class ActivationCorrection:
 
     def observe(self, h: npt.ArrayLike, innovation: npt.ArrayLike) -> None:
         """Take an activation (size,) with the innovation (outputs,) that belongs to it."""
-        x, nu, keep = np.asarray(h, float), np.asarray(innovation, float), self._memory
+        size, outputs = self.gain.shape
+        x, nu, keep = vector("h", h, size), vector("innovation", innovation, outputs), self._memory
         self._mean = keep * self._mean + (1 - keep) * x
         self._cross = keep * self._cross + (1 - keep) * np.multiply.outer(x - self._mean, nu)
         self._own = keep * self._own + (1 - keep) * np.multiply.outer(nu, nu)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arithmetic import Doubles
+from .samples import check_finite
 
 __all__ = ["Gate", "adapted_noise"]
 
@@ -38,12 +39,21 @@ def adapted_noise(
         In (0, 1]: about 1/rate innovations are remembered.
     least : float
         Eigenvalues of the result are at least this.
+
+    Raises ValueError for another rate, and for numbers that are not finite.
     """
     if not 0 < rate <= 1:
         raise ValueError(f"rate={rate}: possible are numbers above 0, at most 1")
-    nu = np.asarray(innovation, float).reshape(-1)
-    r = np.atleast_2d(np.asarray(noise, float))
-    r = r + rate * (np.multiply.outer(nu, nu) - np.atleast_2d(np.asarray(covariance, float)))
+    nu = np.atleast_1d(np.asarray(innovation, float))
+    r, s = (np.atleast_2d(np.asarray(x, float)) for x in (noise, covariance))
+    if nu.ndim != 1 or not r.shape == s.shape == (len(nu), len(nu)):
+        raise ValueError(
+            f"noise {r.shape}, innovation {nu.shape}, covariance {s.shape}: they must be"
+            " (m, m), (m,) and (m, m)"
+        )
+    for name, given in {"noise": r, "innovation": nu, "covariance": s}.items():
+        check_finite(name, given)
+    r = r + rate * (np.multiply.outer(nu, nu) - s)
     values, vectors = np.linalg.eigh((r + r.T) / 2)
     made: Doubles = (vectors * np.maximum(values, least)) @ vectors.T
     return (made + made.T) / 2
@@ -76,8 +86,14 @@ class Gate:
         """What to do with an innovation (m,), whose elements have ``variance`` each if all is well.
 
         Its size is √(Σν²/(m·variance)).
+
+        Raises ValueError, and counts nothing, unless the innovation is finite and the variance
+        above 0: what was not observed, and a filter that is none any more, tell nothing.
         """
-        nu = np.asarray(innovation, float).reshape(-1)
+        nu = np.atleast_1d(np.asarray(innovation, float))
+        check_finite("innovation", nu)
+        if not 0 < variance < np.inf:
+            raise ValueError(f"variance={variance}: possible are numbers above 0")
         surprising = bool(np.mean(nu * nu) > self._width**2 * variance)
         self._recent = [*self._recent, surprising][-2 * self._patience :]
         if sum(self._recent) >= self._patience:

@@ -13,21 +13,39 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arithmetic import Doubles
-from .parameters import ParameterFilter
+from .parameters import SquareRootFilter
+from .samples import check_finite, table
 from .state import LinearModel
 
 __all__ = ["identify", "regress", "subspace_states"]
 
-_PRIOR = 1e6
+_PRIOR = 1e12  # variance of weights of columns of size 1: no say against two passes of samples
+_SPREAD = 1e-8  # a state that varies by less, relative to what is predicted, is rounding
 
 
-def regress(rows: npt.ArrayLike, targets: npt.ArrayLike, prior: float = _PRIOR) -> Doubles:
-    """Weights (size, outputs) for targets ≈ rows·W, by one pass of a parameter filter."""
-    h, y = np.asarray(rows, float), np.asarray(targets, float)
-    found = ParameterFilter(h.shape[1], y.shape[1], prior=prior)
-    for row, target in zip(h, y, strict=True):
-        found.update(row, target)
-    return found.weights.astype(np.float64)
+def regress(rows: npt.ArrayLike, targets: npt.ArrayLike) -> Doubles:
+    """Weights (size, outputs) for targets ≈ rows·W: least squares, by a square-root filter.
+
+    Columns are brought to size 1 by powers of two first, so that their units do not matter. The
+    filter's prior is 10¹²; a second pass, over what the first has left, takes its square. Columns
+    that are one but for 10⁻⁵ of their size are told apart to six digits; equal ones share a weight.
+
+    Raises ValueError for (T, size) and (T, outputs) that do not fit, or are not finite.
+    """
+    h, y = table("rows", rows), table("targets", targets)
+    check_finite("rows", h)
+    check_finite("targets", y)
+    if not len(h) == len(y) > 0:
+        raise ValueError(f"{len(h)} rows, {len(y)} targets: they must be as many, and some")
+    exponents = np.frexp(np.abs(h).max(axis=0))[1]
+    h = np.ldexp(h, -exponents)
+    weights = np.zeros((h.shape[1], y.shape[1]))
+    for _ in range(2):
+        found = SquareRootFilter(*weights.shape, prior=_PRIOR)
+        for row, target in zip(h, y - h @ weights, strict=True):
+            found.update(row, target)
+        weights = weights + found.weights
+    return np.ldexp(weights, -exponents[:, np.newaxis])
 
 
 def identify(
@@ -43,12 +61,14 @@ def identify(
     u : (T, k), optional
         Inputs; u[t] acts between t and t+1.
 
-    Q and R are the covariances of what is left; R gets 10⁻¹² of its trace more, so that it is
-    positive definite where C sees without noise.
+    Q and R are the covariances of what is left; R gets 10⁻¹² of its trace more, and 10⁻³² of the
+    mean square of x, so that it is positive definite where C sees without noise.
+
+    Raises ValueError if there are too few, their numbers differ, or not all are finite.
     """
-    z, seen = np.asarray(states, float), np.asarray(x, float).reshape(len(np.asarray(x)), -1)
+    z, seen = table("states", states), table("x", x)
     n = z.shape[1]
-    inputs = np.zeros((len(z), 0)) if u is None else np.asarray(u, float).reshape(len(z), -1)
+    inputs = np.zeros((len(z), 0)) if u is None else table("u", u)
     if not len(z) == len(seen) == len(inputs) > n + inputs.shape[1]:
         raise ValueError(
             f"{len(z)} states, {len(seen)} observations, {len(inputs)} inputs: they must be as many"
@@ -58,7 +78,7 @@ def identify(
     onward, view = regress(before, z[1:]), regress(z, seen)
     drift, noise = z[1:] - before @ onward, seen - z @ view
     r = noise.T @ noise / len(noise)
-    r = r + 1e-12 * (np.trace(r) + 1e-300) * np.eye(len(r))
+    r = r + (1e-12 * np.trace(r) + 1e-32 * np.mean(seen * seen)) * np.eye(len(r))
     q = drift.T @ drift / len(drift)
     return LinearModel(onward[:n].T, view.T, (q + q.T) / 2, (r + r.T) / 2, onward[n:].T)
 
@@ -72,10 +92,12 @@ def subspace_states(
     the order.
 
     Raises ValueError unless order <= lags·m and the series is long enough to determine the
-    autoregression.
+    autoregression; and if it has less to predict than ``order`` states that vary, as a constant.
     """
-    seen = np.asarray(x, float).reshape(len(np.asarray(x)), -1)
-    inputs = np.zeros((len(seen), 0)) if u is None else np.asarray(u, float).reshape(len(seen), -1)
+    seen = table("x", x)
+    inputs = np.zeros((len(seen), 0)) if u is None else table("u", u)
+    if len(inputs) != len(seen):
+        raise ValueError(f"{len(seen)} observations, {len(inputs)} inputs")
     both = np.hstack([seen, inputs])
     width, m = both.shape[1], seen.shape[1]
     if not 1 <= order <= lags * m:
@@ -95,5 +117,12 @@ def subspace_states(
     predicted = past @ ahead.reshape(-1, lags * width).T
     directions = np.linalg.svd(predicted, full_matrices=False)[2]
     states = predicted @ directions[:order].T
-    scaled: Doubles = states / states.std(axis=0)
+    spread = states.std(axis=0)
+    vary = spread > _SPREAD * np.sqrt(np.mean(states**2, axis=0).max())
+    if not vary.all():
+        raise ValueError(
+            f"order={order}: the past of this series predicts only {int(vary.sum())} states that"
+            " vary; take fewer, or add what varies"
+        )
+    scaled: Doubles = states / spread
     return scaled

@@ -20,6 +20,7 @@ from posit import PositSpec, bposit64
 from posit.spec import SpecLike
 
 from .._arithmetic import Array
+from .samples import check_finite, table, vector
 
 __all__ = ["InformationFilter", "Solved"]
 
@@ -36,6 +37,8 @@ class Solved(NamedTuple):
 class InformationFilter:
     """Exact sums of samples; see the module.
 
+    One object is for one thread at a time: give each thread its own and merge them.
+
     Parameters
     ----------
     size, outputs : int
@@ -49,18 +52,38 @@ class InformationFilter:
         self.evidence = quire.Accumulators((size, outputs), self.spec)
 
     def update(self, h: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Take in samples h (size,) or (N, size), y (outputs,) or (N, outputs)."""
+        """Take in N samples h (N, size), y (N, outputs), or one, h (size,), y (outputs,).
+
+        A single output may be (N,), or a number for one sample. Raises ValueError, and changes
+        nothing, for other shapes, and for numbers that are not finite.
+        """
         size, outputs = self.evidence.shape
-        rows = posit.encode(np.asarray(h, np.float64).reshape(-1, size), self.spec)
-        targets = posit.encode(np.asarray(y, np.float64).reshape(-1, outputs), self.spec)
+        if np.ndim(h) == 1:
+            rows, targets = vector("h", h, size)[np.newaxis], vector("y", y, outputs)[np.newaxis]
+        else:
+            rows, targets = table("h", h, size), table("y", y, outputs)
         if len(rows) != len(targets):
             raise ValueError(f"{len(rows)} rows of features, {len(targets)} of targets")
-        self.information.add_products(rows.T, rows)
-        self.evidence.add_products(rows.T, targets)
+        check_finite("h", rows)
+        check_finite("y", targets)
+        left, right = posit.encode(rows, self.spec), posit.encode(targets, self.spec)
+        self.information.add_products(left.T, left)
+        self.evidence.add_products(left.T, right)
         return self
 
     def merge(self, other: InformationFilter) -> Self:
-        """Take in all samples of another filter of the same shape and format."""
+        """Take in all samples of another filter of the same shape and format.
+
+        Raises TypeError or ValueError, and changes nothing, if it is not one.
+        """
+        if not isinstance(other, InformationFilter):
+            raise TypeError(f"can only merge an InformationFilter, got {type(other).__name__}")
+        ours, theirs = ((f.spec, *f.evidence.shape) for f in (self, other))
+        if ours != theirs:
+            raise ValueError(
+                "cannot merge sums of {} for {} features and {} outputs".format(*theirs)
+                + " into sums of {} for {} and {}".format(*ours)
+            )
         self.information.merge(other.information)
         self.evidence.merge(other.evidence)
         return self
@@ -91,7 +114,7 @@ class InformationFilter:
 
         Raises ValueError unless ridge > 0.
         """
-        if not ridge > 0:
+        if not 0 < ridge < np.inf:
             raise ValueError(
                 f"ridge={ridge}: possible are numbers above 0; Λ alone may be singular"
             )

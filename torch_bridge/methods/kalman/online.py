@@ -12,7 +12,8 @@ from .._arithmetic import Doubles
 from .adaptation import Gate, adapted_noise
 from .baselines import GradientLearner, Learner
 from .data import Series
-from .parameters import ParameterFilter
+from .parameters import ParameterFilter, SquareRootFilter
+from .samples import vector
 
 __all__ = ["GatedFilter", "errors", "learner", "recovery"]
 
@@ -22,13 +23,15 @@ class GatedFilter:
 
     Parameters
     ----------
-    inner : ParameterFilter
+    inner : ParameterFilter or SquareRootFilter
     gate : Gate
     rate : float
         Of the noise's adaptation.
     """
 
-    def __init__(self, inner: ParameterFilter, gate: Gate, rate: float = 0.02) -> None:
+    def __init__(
+        self, inner: ParameterFilter | SquareRootFilter, gate: Gate, rate: float = 0.02
+    ) -> None:
         self._inner, self._gate, self._rate = inner, gate, rate
 
     def predict(self, h: npt.ArrayLike) -> Doubles:
@@ -38,7 +41,8 @@ class GatedFilter:
     def update(self, h: npt.ArrayLike, y: npt.ArrayLike) -> Doubles:
         """Take the sample, skip it, or forget how sure the filter was and then take it."""
         inner = self._inner
-        innovation: Doubles = np.asarray(y, float).reshape(-1) - inner.predict(h)
+        predicted = inner.predict(h)
+        innovation: Doubles = vector("y", y, len(predicted)) - predicted
         expected = inner.variance(h)
         verdict = self._gate.judge(innovation, expected)
         if verdict == "skip":

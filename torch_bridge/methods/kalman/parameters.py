@@ -13,15 +13,74 @@ The same code runs in every arithmetic. Arithmetic is all that rounds: P and W a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import numpy.typing as npt
 
 from .._arithmetic import FLOAT64, Arithmetic, Array, Doubles
+from .samples import vector
 
 __all__ = ["ParameterFilter", "SquareRootFilter"]
 
 
-class ParameterFilter:
+class _Filter(ABC):
+    """What both forms have: W, R, and how sure the filter is at the start."""
+
+    def __init__(
+        self,
+        size: int,
+        outputs: int,
+        *,
+        prior: float,
+        noise: float,
+        forgetting: float,
+        arithmetic: Arithmetic,
+    ) -> None:
+        check_options(prior=prior, noise=noise, forgetting=forgetting)
+        self.arithmetic, self.prior = arithmetic, prior
+        self._noise, self._forgetting = noise, forgetting
+        self.weights: Array = arithmetic.array(np.zeros((size, outputs)))
+        self.reopen()
+
+    @property
+    def noise(self) -> float:
+        """R, variance of the observation's noise; it may be changed between updates."""
+        return self._noise
+
+    @noise.setter
+    def noise(self, value: float) -> None:
+        check_options(noise=value)
+        self._noise = value
+
+    def predict(self, h: npt.ArrayLike) -> Doubles:
+        """Wᵀ·h, (outputs,)."""
+        made = self.arithmetic.matmul(self.weights.T, self._features(h))
+        return np.asarray(made).astype(np.float64)
+
+    @abstractmethod
+    def variance(self, h: npt.ArrayLike) -> float:
+        """S = hᵀ·P·h + R: what the squared innovation of this sample should be on average."""
+
+    @abstractmethod
+    def update(self, h: npt.ArrayLike, y: npt.ArrayLike) -> Doubles:
+        """Take in a sample h (size,), y (outputs,); returns the innovation y - Wᵀ·h.
+
+        Raises ValueError, and changes nothing, for other shapes and numbers that are not finite.
+        """
+
+    @abstractmethod
+    def reopen(self) -> None:
+        """Make P what it was at the start: what is known may have become wrong. W stays."""
+
+    def _features(self, h: npt.ArrayLike) -> Array:
+        return vector("h", h, self.weights.shape[0], self.arithmetic)
+
+    def _targets(self, y: npt.ArrayLike) -> Array:
+        return vector("y", y, self.weights.shape[1], self.arithmetic)
+
+
+class ParameterFilter(_Filter):
     """The textbook form, which stores P.
 
     Stored in 16 bits it diverges: rounding P element by element leaves a matrix that is no
@@ -56,30 +115,24 @@ class ParameterFilter:
         joseph: bool = False,
         arithmetic: Arithmetic = FLOAT64,
     ) -> None:
-        check_options(prior=prior, noise=noise, forgetting=forgetting)
-        if drift < 0:
-            raise ValueError(f"drift={drift}: a variance cannot be negative")
-        self.arithmetic = arithmetic
-        self.noise, self.prior = noise, prior
-        self._forgetting, self._drift, self._joseph = forgetting, drift, joseph
-        self.weights: Array = arithmetic.array(np.zeros((size, outputs)))
-        self.covariance: Array = arithmetic.array(prior * np.eye(size))
+        if not 0 <= drift < np.inf:
+            raise ValueError(f"drift={drift}: possible are variances, numbers of at least 0")
+        self.covariance: Array
+        super().__init__(
+            size, outputs, prior=prior, noise=noise, forgetting=forgetting, arithmetic=arithmetic
+        )
+        self._drift, self._joseph = drift, joseph
 
     def variance(self, h: npt.ArrayLike) -> float:
-        """S = hᵀ·P·h + R: what the squared innovation of this sample should be on average."""
-        row = self.arithmetic.array(h)
+        """As in the base class; below R where rounding has made P no covariance."""
+        row = self._features(h)
         matmul = self.arithmetic.matmul
         return float(matmul(row, matmul(self.covariance, row))) + self.noise
 
-    def predict(self, h: npt.ArrayLike) -> Doubles:
-        """Wᵀ·h, (outputs,)."""
-        made = self.arithmetic.matmul(self.weights.T, self.arithmetic.array(h))
-        return np.asarray(made).astype(np.float64)
-
     def update(self, h: npt.ArrayLike, y: npt.ArrayLike) -> Doubles:
-        """Take in a sample h (size,), y (outputs,); returns the innovation y - Wᵀ·h."""
+        """Take in a sample, as the base class says."""
         to = self.arithmetic
-        row, target = to.array(h), to.array(np.reshape(y, -1))
+        row, target = self._features(h), self._targets(y)
         noise = to.number(self.noise)
         g = to.matmul(self.covariance, row)
         s = to.matmul(row, g) + noise
@@ -99,11 +152,11 @@ class ParameterFilter:
         return np.asarray(innovation).astype(np.float64)
 
     def reopen(self) -> None:
-        """Make P what it was at the start: what is known may have become wrong. W stays."""
-        self.covariance = self.arithmetic.array(self.prior * np.eye(len(self.covariance)))
+        """Make P p₀·I again."""
+        self.covariance = self.arithmetic.array(self.prior * np.eye(len(self.weights)))
 
 
-class SquareRootFilter:
+class SquareRootFilter(_Filter):
     """Potter's form, which stores S with P = S·Sᵀ: a covariance for any S, rounded or not.
 
     ::
@@ -131,10 +184,10 @@ class SquareRootFilter:
         forgetting: float = 1.0,
         arithmetic: Arithmetic = FLOAT64,
     ) -> None:
-        check_options(prior=prior, noise=noise, forgetting=forgetting)
-        self.arithmetic, self.noise, self._forgetting = arithmetic, noise, forgetting
-        self.weights: Array = arithmetic.array(np.zeros((size, outputs)))
-        self.factor: Array = arithmetic.array(np.sqrt(prior) * np.eye(size))
+        self.factor: Array
+        super().__init__(
+            size, outputs, prior=prior, noise=noise, forgetting=forgetting, arithmetic=arithmetic
+        )
 
     @property
     def covariance(self) -> Doubles:
@@ -142,15 +195,16 @@ class SquareRootFilter:
         s = self.factor.astype(np.float64)
         return s @ s.T
 
-    def predict(self, h: npt.ArrayLike) -> Doubles:
-        """Wᵀ·h, (outputs,)."""
-        made = self.arithmetic.matmul(self.weights.T, self.arithmetic.array(h))
-        return np.asarray(made).astype(np.float64)
+    def variance(self, h: npt.ArrayLike) -> float:
+        """As in the base class; never below R."""
+        matmul = self.arithmetic.matmul
+        f = matmul(self.factor.T, self._features(h))
+        return float(matmul(f, f)) + self.noise
 
     def update(self, h: npt.ArrayLike, y: npt.ArrayLike) -> Doubles:
-        """Take in a sample h (size,), y (outputs,); returns the innovation y - Wᵀ·h."""
+        """Take in a sample, as the base class says."""
         to = self.arithmetic
-        row, target = to.array(h), to.array(np.reshape(y, -1))
+        row, target = self._features(h), self._targets(y)
         one, noise = to.number(1.0), to.number(self.noise)
         f = to.matmul(self.factor.T, row)
         a = one / (to.matmul(f, f) + noise)
@@ -162,6 +216,10 @@ class SquareRootFilter:
         if self._forgetting != 1:
             self.factor = self.factor / to.number(self._forgetting**0.5)
         return np.asarray(innovation).astype(np.float64)
+
+    def reopen(self) -> None:
+        """Make P p₀·I again."""
+        self.factor = self.arithmetic.array(np.sqrt(self.prior) * np.eye(len(self.weights)))
 
 
 def check_options(**given: float) -> None:

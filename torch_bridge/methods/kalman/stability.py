@@ -2,9 +2,10 @@
 
 If (A, C) is detectable and (A, Q^½) stabilisable, the Riccati recursion converges from every P ≥ 0
 to the one stabilising solution, and A - A·K·C has its eigenvalues inside the unit circle (Anderson
-and Moore, *Optimal Filtering*, §4.4). Both are tested mode by mode, by Popov, Belevitch and Hautus:
-every eigenvalue λ of A on or outside the unit circle must have rank [A - λI; C] = n, and
-rank [A - λI, Q^½] = n.
+and Moore, *Optimal Filtering*, §4.4). What C does not see, and by duality what Q does not drive, is
+split off in staircase form (P. Van Dooren, IEEE Trans. Automatic Control 26, 1981), by orthogonal
+steps, so that defective eigenvalues do no harm; what is left must decay. Units of observations,
+noises and states do not matter, as long as those of states differ by less than 10¹².
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from .state import LinearModel
 
 __all__ = ["Steady", "check_stable", "hidden_modes", "steady_state", "undriven_modes"]
 
-_RANK = 1e-9  # a singular value below this share of the largest counts as 0
+_NOTHING = 1e-12  # of the largest: what rounding may have left of 0
+_AT_ONE = 1e-9  # an eigenvalue closer to the unit circle than this does not decay
 
 
 class Steady(NamedTuple):
@@ -36,7 +38,9 @@ class Steady(NamedTuple):
 
 def hidden_modes(model: LinearModel) -> list[complex]:
     """Eigenvalues of A, not inside the unit circle, that C does not see: empty if detectable."""
-    return [z for z in _lasting(model.A) if _lacks(np.vstack([_shifted(model.A, z), model.C]))]
+    low = np.linalg.cholesky(model.R)
+    rows = np.linalg.solve(low, model.C)  # R^-½·C: noise of variance 1 on each
+    return _lasting(_unreached(model.A, rows))
 
 
 def undriven_modes(model: LinearModel) -> list[complex]:
@@ -44,9 +48,9 @@ def undriven_modes(model: LinearModel) -> list[complex]:
 
     The filter stops learning about them: its gain for them tends to 0.
     """
-    values, vectors = np.linalg.eigh(model.Q)
-    root = vectors * np.sqrt(np.clip(values, 0, None))
-    return [z for z in _lasting(model.A) if _lacks(np.hstack([_shifted(model.A, z), root]).T)]
+    sizes = np.sqrt(np.diag(model.Q).clip(0))
+    rows = model.Q / np.where(sizes > 0, sizes, 1)[:, np.newaxis]  # its range is that of Q^½
+    return _lasting(_unreached(model.A.T, rows))
 
 
 def check_stable(model: LinearModel) -> None:
@@ -89,18 +93,50 @@ def steady_state(model: LinearModel, tolerance: float = 1e-13, most: int = 100_0
     raise ArithmeticError(f"the Riccati recursion still moves after {most} steps")
 
 
+def _unreached(a: Doubles, rows: Doubles) -> Doubles:
+    """The block of ``a`` that ``rows`` do not see, (r, r), in some basis.
+
+    Each state is measured in units in which the rows see as much of it as of any other, in as many
+    steps as there are states, if they see it at all.
+    """
+    pace = max(1.0, np.abs(np.linalg.eigvals(a)).max(initial=0.0))
+    seen, squares = rows, np.zeros(len(a))
+    for _ in range(len(a)):
+        squares, seen = squares + (seen**2).sum(axis=0), seen @ a / pace
+    sizes = np.sqrt(squares)
+    largest = sizes.max(initial=0.0)
+    units = np.where(sizes > _NOTHING * largest, sizes, largest or 1.0)
+    a, seen = a / units * units[:, np.newaxis], rows / units
+    limit = _NOTHING * _norm(seen)
+    while len(a):
+        _, values, basis = np.linalg.svd(seen)
+        rank = int((values > limit).sum())
+        if rank == 0:
+            break
+        first, rest = basis[:rank].T, basis[rank:].T
+        limit = _NOTHING * _norm(a)
+        seen, a = first.T @ a @ rest, rest.T @ a @ rest
+    return a
+
+
+def _norm(x: Doubles) -> float:
+    return float(np.linalg.norm(x, 2)) if x.size else 0.0
+
+
 def _lasting(a: Doubles) -> list[complex]:
-    return [complex(z) for z in np.linalg.eigvals(a) if abs(z) >= 1 - 1e-9]
+    """Eigenvalues on the unit circle or outside it, as far as can be told.
 
-
-def _shifted(a: Doubles, z: complex) -> np.ndarray[tuple[int, int], np.dtype[np.complex128]]:
-    return a - z * np.eye(len(a))
-
-
-def _lacks(tall: np.ndarray[tuple[int, int], np.dtype[np.complex128]]) -> bool:
-    """Whether a matrix of n columns has a rank below n."""
-    values = np.linalg.svd(tall, compute_uv=False)
-    return bool(len(values) < tall.shape[1] or values[-1] <= _RANK * values[0])
+    Of r that are one, but for rounding ε, each is off by ε^(1/r); the angle between its left and
+    right eigenvectors says whether it is such a one.
+    """
+    values, right = np.linalg.eig(a)
+    try:
+        left = np.linalg.inv(right)
+        spread = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=0)
+    except np.linalg.LinAlgError:  # eigenvectors that are equal to the last bit
+        spread = np.full(len(a), np.inf)
+    margin = np.minimum(_AT_ONE * spread, _AT_ONE ** (1 / max(len(a), 1)))
+    return [complex(z) for z in values[np.abs(values) >= 1 - margin]]
 
 
 def _text(modes: list[complex]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arithmetic import Doubles
+from .samples import check_finite, table, vector
 
 __all__ = ["Filtered", "LinearModel", "StateFilter", "Step"]
 
@@ -35,10 +36,11 @@ class LinearModel:
         Covariance of what drives the state; symmetric, positive semidefinite.
     R : (m, m)
         Covariance of the observation's noise; symmetric, positive definite.
-    B : (n, k), optional
+    B : (n, k) or (n,), optional
         Effect of inputs; default none, k = 0.
 
-    Raises ValueError for shapes that do not fit, or a Q or R that is no covariance.
+    Raises ValueError for shapes that do not fit, numbers that are not finite, or a Q or R that is
+    no covariance.
     """
 
     A: Doubles
@@ -52,13 +54,15 @@ class LinearModel:
         for name in ("A", "C", "Q", "R"):
             object.__setattr__(self, name, np.atleast_2d(np.asarray(getattr(self, name), float)))
         n, m = self.A.shape[0], self.C.shape[0]
-        given = np.zeros((n, 0)) if self.B is None else np.asarray(self.B, float).reshape(n, -1)
-        object.__setattr__(self, "B", given)
-        for name, shape in {"A": (n, n), "C": (m, n), "Q": (n, n), "R": (m, m)}.items():
-            found = getattr(self, name).shape
-            if found != shape:
-                raise ValueError(f"{name} has shape {found}; with {n} states and {m} rows of C it"
-                                 f" must be {shape}")  # fmt: skip
+        object.__setattr__(self, "B", np.zeros((n, 0)) if self.B is None else table("B", self.B))
+        k = self.inputs.shape[1]
+        shapes = {"A": (n, n), "C": (m, n), "Q": (n, n), "R": (m, m), "B": (n, k)}
+        for name, shape in shapes.items():
+            found = getattr(self, name)
+            if found.shape != shape:
+                raise ValueError(f"{name} has shape {found.shape}; with {n} states and {m} rows of"
+                                 f" C it must be {shape}")  # fmt: skip
+            check_finite(name, found)
         for name, least in {"Q": 0.0, "R": np.finfo(float).tiny}.items():
             check_covariance(name, getattr(self, name), least)
 
@@ -113,7 +117,8 @@ class StateFilter:
     ----------
     model : LinearModel
     mean, covariance : (n,), (n, n)
-        Of the state before the first observation.
+        Of the state before the first observation. Numbers stand for all of (n,), and for as many
+        times I.
     """
 
     def __init__(
@@ -121,17 +126,20 @@ class StateFilter:
     ) -> None:
         n = model.A.shape[0]
         self.model = model
-        self.mean: Doubles = np.broadcast_to(np.asarray(mean, float), (n,)).copy()
+        start = np.full(n, mean) if np.ndim(mean) == 0 else mean
+        self.mean: Doubles = vector("mean", start, n)
         given = np.asarray(covariance, float)
         self.covariance: Doubles = given * np.eye(n) if given.ndim == 0 else given.copy()
         if self.covariance.shape != (n, n):
             raise ValueError(f"covariance has shape {given.shape}; it must be {(n, n)}")
+        check_finite("covariance", self.covariance)
         check_covariance("covariance", self.covariance, 0.0)
 
     def predict(self, u: npt.ArrayLike = ()) -> None:
         """z ← A·z + B·u,  P ← A·P·Aᵀ + Q."""
         model = self.model
-        self.mean = model.A @ self.mean + model.inputs @ np.asarray(u, float).reshape(-1)
+        driven = model.inputs @ vector("u", u, model.inputs.shape[1])
+        self.mean = model.A @ self.mean + driven
         self.covariance = _symmetric(model.A @ self.covariance @ model.A.T + model.Q)
 
     def correct(self, x: npt.ArrayLike) -> Step:
@@ -141,7 +149,7 @@ class StateFilter:
         two positive semidefinite matrices for any K, right or rounded.
         """
         model, p = self.model, self.covariance
-        innovation = np.asarray(x, float).reshape(-1) - model.C @ self.mean
+        innovation = vector("x", x, len(model.C)) - model.C @ self.mean
         s = _symmetric(model.C @ p @ model.C.T + model.R)
         gain = np.linalg.solve(s, model.C @ p).T
         self.mean = self.mean + gain @ innovation
@@ -154,11 +162,17 @@ class StateFilter:
     def filter(self, x: npt.ArrayLike, u: npt.ArrayLike | None = None) -> Filtered:
         """Filter a series x (T, m) with inputs u (T, k); u[t] acts between x[t] and x[t+1].
 
-        A row of NaN was not observed: the state is predicted through it.
+        A single output or input may be (T,). A row of x with a NaN was not observed: the state is
+        predicted through it. Raises ValueError for other shapes, and for infinities.
         """
-        series = np.asarray(x, float).reshape(-1, self.model.C.shape[0])
-        driven = np.zeros((len(series), 0)) if u is None else np.asarray(u, float)
-        driven = driven.reshape(len(series), -1)
+        model = self.model
+        series = table("x", x, model.C.shape[0])
+        k = model.inputs.shape[1]
+        driven = table("u", np.zeros((len(series), 0)) if u is None else u, k)
+        if len(driven) != len(series):
+            raise ValueError(f"{len(series)} observations, {len(driven)} inputs")
+        check_finite("x", np.where(np.isnan(series), 0.0, series))
+        check_finite("u", driven[:-1])
         means, covariances, innovations, total = [], [], [], 0.0
         for t, row in enumerate(series):
             if t:
