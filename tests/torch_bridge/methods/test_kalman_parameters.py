@@ -17,10 +17,10 @@ from torch_bridge.methods.kalman import (
     ParameterFilter,
     SquareRootFilter,
     arithmetic,
-    regress,
 )
+from torch_bridge.methods.kalman.online import GatedFilter
 
-FORMS = {
+FORMS: dict[str, Any] = {
     "textbook": ParameterFilter,
     "Joseph": partial(ParameterFilter, joseph=True),
     "square root": SquareRootFilter,
@@ -58,21 +58,86 @@ def test_drift_is_added_variance() -> None:
     assert np.array_equal(one.covariance, 2 * np.eye(4))
 
 
-def test_regression_on_rows() -> None:
-    h, _ = samples()
-    assert np.allclose(regress(h, h @ np.ones((20, 2))), 1, atol=1e-4)
+def test_drift_that_is_no_variance_is_refused() -> None:
+    for drift in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="drift="):
+            ParameterFilter(3, drift=drift)
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"prior": 0.0}, "prior=0.0"), ({"noise": -1.0}, "noise=-1.0"), ({"drift": -1.0}, "drift="),
+        ({"prior": 0.0}, "prior=0.0"), ({"noise": -1.0}, "noise=-1.0"),
         ({"forgetting": 1.1}, r"forgetting=1\.1: .* at most 1"), ({"noise": np.nan}, "noise=nan"),
     ],
 )  # fmt: skip
-def test_wrong_options_are_refused(options: dict[str, float], text: str) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_wrong_options_are_refused(form: str, options: dict[str, float], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        ParameterFilter(3, **options)  # type: ignore[arg-type]
+        FORMS[form](3, **options)
+    one = FORMS[form](3)
+    with pytest.raises(ValueError, match="noise=nan"):
+        one.noise = np.nan
+    assert one.noise == 1.0
+
+
+WRONG: dict[str, tuple[Any, Any, str]] = {
+    "more targets": ([1, 2, 3], [1, 2], r"y has shape \(2,\); it must be \(1,\)"),
+    "no target": ([1, 2, 3], [], r"y has shape \(0,\)"),
+    "a row as target": ([1, 2, 3], [[1]], r"y has shape \(1, 1\)"),
+    "fewer features": ([1, 2], 1, r"h has shape \(2,\); it must be \(3,\)"),
+    "many samples": (np.ones((3, 3)), 1, r"h has shape \(3, 3\)"),
+    "NaN in features": ([1, np.nan, 3], 1, r"h is nan at \(1,\): only finite"),
+    "NaN in targets": ([1, 2, 3], np.nan, r"y is nan at \(0,\)"),
+    "infinity": ([1, 2, 3], -np.inf, r"y is -inf"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_samples_change_nothing(form: str, case: str) -> None:
+    h, y, text = WRONG[case]
+    one = FORMS[form](3)
+    one.update([1, 0, 2], 1)
+    weights, covariance = one.weights, one.covariance
+    with pytest.raises(ValueError, match=text):
+        one.update(h, y)
+    assert np.array_equal(one.weights, weights)
+    assert np.array_equal(one.covariance, covariance)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_samples_of_two_outputs(form: str) -> None:
+    """A number is not taken for both; nor is one that the arithmetic cannot hold."""
+    one = FORMS[form](3, 2)
+    with pytest.raises(ValueError, match=r"y has shape \(\); it must be \(2,\)"):
+        one.update([1, 2, 3], 1.0)
+    for ask in (one.predict, one.variance):
+        with pytest.raises(ValueError, match=r"h has shape \(1, 3\); it must be \(3,\)"):
+            ask([[1, 2, 3]])
+    narrow = FORMS[form](1, arithmetic=arithmetic("float32"))
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match=r"h is inf at \(0,\)"):
+        narrow.update([1e39], 1.0)
+
+
+@pytest.mark.parametrize("name", ["float64", "bposit16 + quire"])
+def test_a_square_root_filter_can_be_gated(name: str) -> None:
+    """Its S is that of the textbook form; reopened, it is as unsure as at the start."""
+    h, y = samples(count=40)
+    options: dict[str, Any] = {"prior": 2.0, "noise": 0.3}
+    root = SquareRootFilter(20, 3, arithmetic=arithmetic(name), **options)
+    plain = ParameterFilter(20, 3, **options)
+    for row, target in zip(h, y, strict=True):
+        root.update(row, target)
+        plain.update(row, target)
+    near = 1e-12 if name == "float64" else 0.02
+    assert root.variance(h[0]) == pytest.approx(plain.variance(h[0]), rel=near)
+    gated, before = GatedFilter(root, Gate(3.0, 2)), root.weights
+    gated.update(h[0], y[0] + 100)
+    assert np.array_equal(root.weights, before)
+    root.reopen()
+    assert np.allclose(root.covariance, 2 * np.eye(20), rtol=near)
+    assert np.array_equal(root.weights, before)
 
 
 @pytest.mark.parametrize("name", ARITHMETICS)
@@ -182,11 +247,58 @@ def test_information_that_does_not_fit() -> None:
     h, y = samples(count=4)
     with pytest.raises(ValueError, match="4 rows of features, 3 of targets"):
         InformationFilter(20, 3).update(h, y[:3])
-    data = InformationFilter(20, 3).update(h, y).to_bytes()
+    one = InformationFilter(20, 3)
+    empty = one.to_bytes()
+    for rows, targets, text in (
+        (h.T, y, r"h has shape \(20, 4\); it must be \(rows, 20\)"),
+        (h.reshape(8, 10), y, r"h has shape \(8, 10\)"),
+        (h, y.T, r"y has shape \(3, 4\); it must be \(rows, 3\)"),
+        (h, y.ravel(), r"y has shape \(12,\)"),
+        (h.ravel(), y[0], r"h has shape \(80,\); it must be \(20,\)"),
+        (h[0], y[:1], r"y has shape \(1, 3\); it must be \(3,\)"),
+        (np.where(h == h[2, 5], np.nan, h), y, r"h is nan at \(2, 5\)"),
+        (h, np.where(y == y[3, 1], np.inf, y), r"y is inf at \(3, 1\)"),
+        (h[0], [1, np.nan, 2], r"y is nan at \(1,\)"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            one.update(rows, targets)
+        assert one.to_bytes() == empty
+    single = InformationFilter(20).update(h, y[:, 0])
+    assert single.to_bytes() == InformationFilter(20).update(h, y[:, :1]).to_bytes()
+    data = one.update(h, y).to_bytes()
     with pytest.raises(ValueError, match="sums"):
         InformationFilter.from_bytes(data, 10, 3)
     with pytest.raises(ValueError, match=r".+"):
         InformationFilter.from_bytes(data[:-3], 20, 3)
+
+
+def test_information_that_cannot_be_merged_changes_nothing() -> None:
+    h, y = samples(count=4)
+    one = InformationFilter(20, 3).update(h, y)
+    before = one.to_bytes()
+    others: dict[str, Any] = {
+        r"20 features and 2 outputs into .* for 20 and 3": InformationFilter(20, 2),
+        r"4 features and 3": InformationFilter(4, 3),
+        r"sums of <32,": InformationFilter(20, 3, spec="bposit32"),
+    }
+    others[next(iter(others))].update(h, y[:, :2])
+    for text, other in others.items():
+        with pytest.raises(ValueError, match=text):
+            one.merge(other)
+        assert one.to_bytes() == before
+    with pytest.raises(TypeError, match="can only merge an InformationFilter, got bytes"):
+        one.merge(before)  # type: ignore[arg-type]
+
+
+def test_a_gate_does_not_judge_what_is_no_number() -> None:
+    gate = Gate(3.0, 1)
+    for innovation, variance, text in (
+        (np.nan, 1.0, "innovation is nan"), ([0.0, np.inf], 1.0, "innovation is inf"),
+        (1.0, np.nan, "variance=nan"), (1.0, -2.0, "variance=-2"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=text):
+            gate.judge(innovation, variance)
+    assert gate.judge(1.0, 1.0) == "take"
 
 
 def test_a_gate_tells_outliers_from_change() -> None:

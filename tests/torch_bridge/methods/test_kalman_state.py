@@ -15,12 +15,10 @@ from torch_bridge.methods.kalman import (
     adapted_noise,
     check_stable,
     hidden_modes,
-    identify,
     steady_state,
-    subspace_states,
     undriven_modes,
 )
-from torch_bridge.methods.kalman.data import autoregression, nile
+from torch_bridge.methods.kalman.data import nile
 
 
 def system(seed: int, states: int, radius: float, outputs: int = 2) -> LinearModel:
@@ -75,6 +73,108 @@ def test_conditions_name_the_modes() -> None:
         check_stable(LinearModel(turn, np.zeros((1, 2)), np.eye(2), np.eye(1)))
 
 
+def jordan(seed: int, states: int) -> tuple[Any, Any]:
+    """A, with a single eigenvector to its eigenvalue 1, in a random basis T; and T."""
+    basis = np.random.default_rng(seed).standard_normal((states, states))
+    return basis @ (np.eye(states) + np.eye(states, k=1)) @ np.linalg.inv(basis), basis
+
+
+@pytest.mark.parametrize("states", [2, 3, 4])
+def test_conditions_hold_for_defective_eigenvalues(states: int) -> None:
+    """Computed, those are off by ε^(1/n), and a test at each of them sees full rank."""
+    first, last = np.eye(states)[:1], np.eye(states)[-1:]
+    for seed in range(50):
+        a, basis = jordan(seed, states)
+        blind = LinearModel(a, last @ np.linalg.inv(basis), np.eye(states), np.eye(1))
+        assert np.allclose(hidden_modes(blind), [1] * (states - 1), atol=1e-3)
+        with pytest.raises(ValueError, match="not detectable"):
+            check_stable(blind)
+        q = np.outer(basis[:, 0], basis[:, 0])
+        still = LinearModel(a, first @ np.linalg.inv(basis), q, np.eye(1))
+        assert hidden_modes(still) == []
+        assert len(undriven_modes(still)) == states - 1
+        with pytest.raises(ValueError, match="not stabilisable"):
+            steady_state(still)
+
+
+@pytest.mark.parametrize(
+    ("c", "q", "r"),
+    [
+        ([[1, 1]], [1e-20, 1e-20], 1e-20), ([[1e10, 1e10]], [1, 1], 1e20),
+        ([[1e-10, 1]], [1e20, 1], 1), ([[1e10, 1]], [1e-20, 1], 1), ([[1, 1]], [1e20, 1e20], 1e20),
+    ],
+)  # fmt: skip
+def test_conditions_do_not_depend_on_units(c: Any, q: Any, r: float) -> None:
+    """One and the same system, in other units of noise, observations and the first state."""
+    model = LinearModel(np.diag([1.0, 0.5]), np.array(c, float), np.diag(q), np.array([[r]]))
+    right = LinearModel(np.diag([1.0, 0.5]), np.ones((1, 2)), np.eye(2), np.eye(1))
+    assert steady_state(model).radius == pytest.approx(steady_state(right).radius, rel=1e-9)
+    blind = LinearModel(model.A, model.C * [0, 1], model.Q, model.R)
+    assert hidden_modes(blind) == [1]
+    still = LinearModel(model.A, model.C, model.Q * [0, 1], model.R)
+    assert undriven_modes(still) == [1]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_conditions_of_large_systems_in_mixed_units(seed: int) -> None:
+    """Seen, and driven, at one place; states in units from 10⁻⁵ to 10⁵."""
+    rng = np.random.default_rng(seed)
+    n = 8
+    a, c, unit = rng.standard_normal((n, n)), rng.standard_normal((1, n)), np.eye(n)[0]
+    d = 10 ** rng.uniform(-5, 5, n)
+    q = np.diag(unit * d**2)
+    check_stable(LinearModel(a * d[:, np.newaxis] / d, c / d, q, np.eye(1)))
+
+
+WRONG_SHAPES: dict[str, tuple[dict[str, Any], str]] = {
+    "B on its side": ({"B": np.ones((3, 2))}, r"B has shape \(3, 2\)"),
+    "B of three axes": ({"B": np.ones((2, 1, 1))}, r"B has shape \(2, 1, 1\)"),
+    "NaN in A": ({"A": np.array([[1, np.nan], [0, 1]])}, r"A is nan at \(0, 1\)"),
+    "infinity in A": ({"A": np.array([[1, 0], [np.inf, 1]])}, r"A is inf at \(1, 0\)"),
+    "NaN in C": ({"C": np.array([[np.nan, 1]])}, "C is nan"),
+    "NaN in Q": ({"Q": np.array([[np.nan, 0], [0, 1]])}, "Q is nan"),
+    "NaN in R": ({"R": np.array([[np.nan]])}, "R is nan"),
+    "NaN in B": ({"B": np.array([1, np.nan])}, "B is nan"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_SHAPES)
+def test_models_of_other_shapes_and_no_numbers_are_refused(case: str) -> None:
+    change, text = WRONG_SHAPES[case]
+    right: dict[str, Any] = {"A": np.eye(2), "C": np.ones((1, 2)), "Q": np.eye(2), "R": np.eye(1)}
+    with pytest.raises(ValueError, match=text):
+        LinearModel(**{**right, **change})
+
+
+def test_what_does_not_fit_the_model_is_refused() -> None:
+    """Nothing is reshaped or broadcast, and nothing changes."""
+    model = LinearModel(np.eye(2), np.eye(2), np.eye(2), np.eye(2), B=np.ones(2))
+    found, x, u = StateFilter(model), np.ones((6, 2)), np.ones(6)
+    mean = found.mean
+    refused: list[tuple[Any, str]] = [
+        (lambda: found.filter(x.T, u), r"x has shape \(2, 6\); it must be \(rows, 2\)"),
+        (lambda: found.filter(x.ravel(), u), r"x has shape \(12,\)"),
+        (lambda: found.filter(x, u[:, np.newaxis].T), r"u has shape \(1, 6\)"),
+        (lambda: found.filter(x), r"u has shape \(6, 0\); it must be \(rows, 1\)"),
+        (lambda: found.filter(x, u[:5]), "6 observations, 5 inputs"),
+        (lambda: found.filter(x * [1, np.inf], u), r"x is inf at \(0, 1\)"),
+        (lambda: found.filter(x, u * np.nan), r"u is nan at \(0, 0\)"),
+        (lambda: found.correct(1.0), r"x has shape \(\); it must be \(2,\)"),
+        (lambda: found.correct([[1.0, 1.0]]), r"x has shape \(1, 2\)"),
+        (lambda: found.correct([1.0, np.nan]), r"x is nan at \(1,\)"),
+        (lambda: found.predict([1.0, 2.0]), r"u has shape \(2,\); it must be \(1,\)"),
+        (found.predict, r"u has shape \(0,\)"),
+        (lambda: StateFilter(model, [1.0]), r"mean has shape \(1,\); it must be \(2,\)"),
+        (lambda: StateFilter(model, np.nan), "mean is nan"),
+        (lambda: StateFilter(model, 0.0, np.nan), "covariance is nan"),
+    ]
+    for act, text in refused:
+        with pytest.raises(ValueError, match=text):
+            act()
+        assert found.mean is mean
+    assert found.filter(x, u).means.shape == (6, 2)
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -119,51 +219,6 @@ def test_inputs_move_the_state() -> None:
     assert found.mean == pytest.approx([6.5])
 
 
-def test_a_model_of_known_states_is_found() -> None:
-    rng = np.random.default_rng(0)
-    a, b, c = np.array([[0.9, 0.2], [-0.2, 0.8]]), np.array([[1.0], [0.5]]), np.array([[1.0, -1.0]])
-    u, z = rng.standard_normal((400, 1)), np.zeros((400, 2))
-    for t in range(399):
-        z[t + 1] = a @ z[t] + b @ u[t]
-    found = identify(z, z @ c.T, u)
-    for got, right in ((found.A, a), (found.inputs, b), (found.C, c)):
-        assert np.allclose(got, right, atol=1e-6)
-    with pytest.raises(ValueError, match=r"2 states, 2 observations, 2 inputs: .* more than 3"):
-        identify(z[:2], z[:2] @ c.T, u[:2])
-
-
-def test_a_model_of_hidden_states_is_found() -> None:
-    """Up to a change of basis: eigenvalues and responses C·Aⁱ·B."""
-    rng = np.random.default_rng(1)
-    a, b, c = np.array([[1.6, -0.8], [1.0, 0.0]]), np.array([[1.0], [0.0]]), np.array([[1.0, 0.5]])
-    u, z = rng.standard_normal((3000, 1)), np.zeros((3000, 2))
-    for t in range(2999):
-        z[t + 1] = a @ z[t] + b @ u[t] + 0.1 * rng.standard_normal(2)
-    x = z @ c.T + 0.3 * rng.standard_normal((3000, 1))
-    found = identify(subspace_states(x, 2, 20, u), x[20:], u[20:])
-    key = np.imag
-    right, got = (sorted(np.linalg.eigvals(m), key=key) for m in (a, found.A))
-    assert np.allclose(got, right, atol=0.02)
-    for i in range(5):
-        response = c @ np.linalg.matrix_power(a, i) @ b
-        got = found.C @ np.linalg.matrix_power(found.A, i) @ found.inputs
-        assert np.allclose(got, response, atol=0.1), i
-    with pytest.raises(ValueError, match="order=21: possible are 1 to"):
-        subspace_states(x, 21, 20)
-    with pytest.raises(ValueError, match="50 samples do not determine 40 coefficients"):
-        subspace_states(x[:50], 2, 20, u[:50])
-
-
-def test_filtering_with_a_found_model_removes_noise() -> None:
-    """By itself, the noise has the size of the signal; the true model leaves a quarter."""
-    _, seen = autoregression(50, 2000)
-    model = identify(subspace_states(seen, 2, 20), seen[20:])
-    hidden, seen = autoregression(51, 500)
-    made = StateFilter(model).filter(seen).means @ model.C.T
-    assert np.mean((seen - hidden)[50:] ** 2) > 0.8
-    assert np.mean((made[:, 0] - hidden)[50:] ** 2) < 0.4
-
-
 def test_noise_is_learnt_from_innovations() -> None:
     rng = np.random.default_rng(2)
     model = LinearModel(*(np.array([[v]]) for v in (1.0, 1.0, 0.1, 50.0)))
@@ -179,3 +234,7 @@ def test_noise_is_learnt_from_innovations() -> None:
     assert adapted_noise(1.0, 0.0, 100.0, 0.5)[0, 0] == 1e-6  # never negative
     with pytest.raises(ValueError, match=r"rate=0: possible"):
         adapted_noise(1.0, 0.0, 1.0, 0)
+    with pytest.raises(ValueError, match="innovation is nan"):
+        adapted_noise(1.0, np.nan, 1.0, 0.5)
+    with pytest.raises(ValueError, match=r"they must be \(m, m\), \(m,\) and \(m, m\)"):
+        adapted_noise(1.0, [1.0, 2.0], 1.0, 0.5)

@@ -45,7 +45,8 @@ def regress(rows: npt.ArrayLike, targets: npt.ArrayLike) -> Doubles:
         for row, target in zip(h, y - h @ weights, strict=True):
             found.update(row, target)
         weights = weights + found.weights
-    return np.ldexp(weights, -exponents[:, np.newaxis])
+    scaled: Doubles = np.ldexp(weights, -exponents[:, np.newaxis])
+    return scaled
 
 
 def identify(
