@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from torch_bridge.methods._result import Result, read
+from torch_bridge.methods._result import Result, interval, read
 from torch_bridge.methods.kalman import (
+    ARITHMETICS,
     ActivationCorrection,
     Gate,
     ParameterFilter,
@@ -25,7 +27,9 @@ from torch_bridge.methods.kalman.figure import draw
 from torch_bridge.methods.kalman.formats import EXACT, FORMS
 from torch_bridge.methods.kalman.online import GatedFilter, errors, learner, recovery
 
-RESULT = Path(__file__).parents[3] / "bench" / "results" / "methods" / "kalman" / "result.json"
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "methods" / "kalman.md"
+RESULT = ROOT / "bench" / "results" / "methods" / "kalman" / "result.json"
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,59 @@ def test_what_the_page_claims(committed: Result) -> None:
         assert all(means(committed, form, "accuracy")[name] < 0.3 for name in sixteen)
     for form in ("square root", "Λ in quires"):
         assert all(means(committed, form, "accuracy")[name] > 0.95 for name in sixteen)
+
+
+def test_the_page_prints_what_was_measured(committed: Result) -> None:
+    """Each row of the formats' table: accuracy, and weights off unless over 1000 or no number."""
+    printed = re.findall(r"^\| (.+?) \| (0\.\d+, .+) \|$", PAGE.read_text(), re.M)
+    assert [name for name, _ in printed] == list(FORMS)
+    for name, row in printed:
+        accuracy, off = (means(committed, name, m) for m in ("accuracy", "weights off"))
+        for arm, cell in zip(ARITHMETICS, row.split(" | "), strict=True):
+            if arm not in accuracy:
+                assert cell == "as with quire"
+                continue
+            right, far = cell.split(", ")
+            assert float(right) == round(accuracy[arm], 3)
+            if off[arm] <= 1000:
+                assert float(far) == pytest.approx(off[arm], rel=0.05, abs=5e-4), (name, arm)
+            else:
+                assert far == "diverged"
+
+
+def pairwise(result: Result, experiment: str, metric: str, a: str, b: str) -> tuple[float, float]:
+    """Mean of a - b over the seeds, and half its 95 % interval."""
+    found = result.experiments[experiment]
+    apart = np.subtract(*(found.numbers(arm, metric) for arm in (a, b)))
+    low, high = interval(apart.tolist()) or (np.nan, np.nan)
+    return float(apart.mean()), (high - low) / 2
+
+
+@pytest.mark.parametrize(
+    ("experiment", "metric", "arms", "text"),
+    [
+        ("one pass", "accuracy", ("Kalman", "averaged SGD, entropy"), "1.2 ± 0.5 points"),
+        ("new names", "accuracy after", ("Kalman, gated", "Adam"), "3.7 ± 2.0\npoints"),
+        ("new names", "samples", ("Adam", "Kalman, gated"), "15 ± 18 samples"),
+        ("activation correction", "squares", ("no correction", "last layer"), "0.0011 ± 0.0010"),
+        ("activation correction", "accuracy", ("last layer", "no correction"), "0.003 ± 0.005"),
+        ("activation correction", "squares", ("no correction", "innovation as input"),
+         "0.0141 ± 0.0016"),
+    ],
+)  # fmt: skip
+def test_differences_on_the_page_are_pairwise(
+    committed: Result, experiment: str, metric: str, arms: tuple[str, str], text: str
+) -> None:
+    scale, digits = (100 if "points" in text else 1), len(text[: text.index(" ")].partition(".")[2])
+    mean, half = (scale * x for x in pairwise(committed, experiment, metric, *arms))
+    assert text.startswith(f"{mean:.{digits}f} ± {half:.{digits}f}")
+    assert text in PAGE.read_text()
+
+
+def test_what_a_sample_costs(committed: Result) -> None:
+    cost = means(committed, "one pass", "seconds")
+    times = [cost["Kalman"] / cost[arm] for arm in ("averaged SGD, entropy", "Adam, entropy")]
+    assert "{:.1f} times as much as that arm, and {:.1f} times".format(*times) in PAGE.read_text()
 
 
 @pytest.mark.parametrize("form", FORMS)
