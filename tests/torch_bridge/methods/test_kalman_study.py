@@ -211,6 +211,11 @@ def test_an_activation_is_corrected_by_what_innovations_say_of_it() -> None:
     one.solve()
     assert np.abs(one.gain - gain).max() < 0.3
     assert np.allclose(one.correct(np.zeros(6), [1.0, 0, 0]), one.gain[:, 0])
+    for act in (one.observe, one.correct):
+        with pytest.raises(ValueError, match=r"innovation has shape \(1,\); it must be \(3,\)"):
+            act(np.zeros(6), [1.0])
+        with pytest.raises(ValueError, match=r"h is nan"):
+            act(np.full(6, np.nan), [1.0, 0, 0])
     with pytest.raises(ValueError, match="memory=1"):
         ActivationCorrection(6, 3, memory=1)
 

@@ -60,5 +60,7 @@ class ActivationCorrection:
 
     def correct(self, h: npt.ArrayLike, innovation: npt.ArrayLike) -> Doubles:
         """h + K·ν."""
-        made: Doubles = np.asarray(h, float) + self.gain @ np.asarray(innovation, float)
+        size, outputs = self.gain.shape
+        change = self.gain @ vector("innovation", innovation, outputs)
+        made: Doubles = vector("h", h, size) + change
         return made
