@@ -116,10 +116,11 @@ def test_differences_on_the_page_are_pairwise(
     assert text in PAGE.read_text()
 
 
-def test_what_a_sample_costs(committed: Result) -> None:
+def test_what_a_trial_costs(committed: Result) -> None:
     cost = means(committed, "one pass", "seconds")
     times = [cost["Kalman"] / cost[arm] for arm in ("averaged SGD, entropy", "Adam, entropy")]
-    assert "{:.1f} times as much as that arm, and {:.1f} times".format(*times) in PAGE.read_text()
+    text = "{:.1f} times as long as that\narm's, and {:.1f} times as long as Adam's".format(*times)
+    assert text in PAGE.read_text()
 
 
 @pytest.mark.parametrize("form", FORMS)
