@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from torch_bridge.methods._result import Result, read
+from torch_bridge.methods._result import Result, interval, read
 from torch_bridge.methods.adamo import (
     condition,
     control,
@@ -29,7 +31,16 @@ from torch_bridge.methods.adamo.lifetime import live
 from torch_bridge.methods.adamo.networks import CReLU, Perceptron
 from torch_bridge.methods.adamo.tasks import TASKS, tasks
 
-RESULT = Path(__file__).parents[3] / "bench" / "results" / "methods" / "adamo" / "result.json"
+ROOT = Path(__file__).parents[3]
+RESULT = ROOT / "bench" / "results" / "methods" / "adamo" / "result.json"
+PAGE = ROOT / "docs" / "methods" / "adamo.md"
+TABLES = [*TASKS, "revival", "cart-pole", "deviation", "16 bits"]  # in the page's order
+COLUMNS = {
+    "largest condition": "condition", "log₁₀ cond. NTK": "log10 NTK condition",
+    "alive again": "alive", "reward, second half": "second half", "reward, whole life": "whole",
+    "median error of a diagonal element": "diagonal", "error of the matrix": "whole",
+    "zeros on the diagonal": "zeros",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +65,21 @@ def test_what_is_committed(committed: Result, tmp_path: Path) -> None:
     draw(committed).savefig(tmp_path / "x.png")
 
 
+def test_the_tables_of_the_page_are_the_committed_numbers(committed: Result) -> None:
+    text = PAGE.read_text(encoding="utf-8").split("## Does it work?")[1]
+    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    for name, table in zip(TABLES, tables, strict=True):
+        head, _, *rows = ([c.strip() for c in r.split("|")[1:-1]] for r in table.splitlines())
+        found = committed.experiments[name]
+        assert {row[0] for row in rows} == set(found.values)
+        for row in rows:
+            for column, cell in zip(head[1:], row[1:], strict=True):
+                mean = found.mean(row[0], COLUMNS.get(column, column))
+                shown, unit = Decimal(cell.split()[0]), 100 if cell.endswith("%") else 1
+                half = 0.5 * 10.0 ** int(shown.as_tuple().exponent)
+                assert abs(unit * mean - float(shown)) <= 1.001 * half, (name, row[0], column)
+
+
 def test_what_the_page_claims(committed: Result) -> None:
     last = means(committed, "random labels", "last five")
     assert last["AdamO"] > 0.98
@@ -68,6 +94,13 @@ def test_what_the_page_claims(committed: Result) -> None:
     assert lost["float32"] < 0.01
     assert lost["bposit32, nearest"] < 0.01
     assert lost["bfloat16"] > lost["bposit16 + quire, nearest"]
+    dormant = means(committed, "cart-pole", "dormant")
+    assert 0.05 < dormant["AdamO"] < 0.3 * dormant["AdamW"]
+    final = committed.experiments["16 bits"]
+    for arm in ("bposit16, residue", "bposit16 + quire, nearest", "bposit16 + quire, residue"):
+        gap = np.subtract(final.numbers(arm, "last five"), final.numbers("bfloat16", "last five"))
+        low, high = interval([*map(float, gap)]) or (0, 0)
+        assert 0.0145 < low < high < 0.05, arm
     off = means(committed, "deviation", "diagonal")
     assert max(off.pop(f"{name}, -1 inside") for name in ("bposit16 + quire", "bposit32")) < 2e-3
     assert min(off.values()) > 0.5

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 _CURVES: dict[str, dict[str, Any]] = {
-    "AdamO": {"color": "#0072B2", "linewidth": 2.4},
+    "AdamO": {"color": "#0072B2", "linewidth": 2.4, "zorder": 3},
     "AdamW": {"color": INK, "linewidth": 1.5},
     "weight decay": {"color": "#C75300", "linewidth": 1.4, "linestyle": (0, (4, 1.5))},
     "L2 to the start": {"color": "#A8467F", "linewidth": 1.4, "linestyle": (0, (6, 1.5, 1.2, 1.5))},
