@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from .audit.verb import audit
 from .command import Command
 from .errors import BadInput
 
@@ -201,6 +202,9 @@ def dot(
         print(json.dumps(summary(product), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         terminal.console().print(report(product))
+
+
+app.command()(audit)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ _LOW, _HIGH = -64, 64  # octaves with bins; a float64 that differs, differs by 2
 _BINS = (_HIGH - _LOW) * _STEPS
 _SHIFT = 52 - _STEPS.bit_length() + 1  # keeps the exponent and 6 bits of a float64's fraction
 _BIAS = 1023
+_LARGEST = 2.0**1023  # that a report prints; error over a subnormal may be beyond
 _FIRST = -_BIAS  # the exponent under which subnormal float64 are counted
 
 
@@ -142,29 +143,28 @@ class Errors:
     def __iadd__(self, other: Errors) -> Self:
         for name, value in vars(other).items():
             mine = getattr(self, name)
-            joined = max(mine, value) if name in ("relative_max", "counted_max", "ulps") else mine + value
+            joined = (
+                max(mine, value)
+                if name in ("relative_max", "counted_max", "ulps")
+                else mine + value
+            )
             setattr(self, name, joined)
         return self
 
-    def add(self, block: Block, y: F8, form: Format, z: F8 | None = None) -> None:
+    def add(self, block: Block, y: F8, form: Format, z: Block | None = None) -> None:
         """Results y of a block's values; ``z`` are the values over their scales, if scaled."""
-        low, high = block.range if z is None else _range(np.abs(z))
-        if block.finite and high <= form.top and np.isfinite(y).all():
-            self._add_finite(block, y, form, z, low, high)
+        if block.finite and np.isfinite(y).all():
+            self._add_finite(block, y, form, z or block)
             return
         nan, known = np.isnan(y), np.isfinite(block.x)
         self.nar += int(np.count_nonzero(nan))
         self.nar_made += int(np.count_nonzero(nan & known))
         self.infinite += int(np.count_nonzero(np.isinf(y) & known))
         kept = known & np.isfinite(y)
-        rest = None if z is None else z[kept]
         part = Block(block.x[kept])
-        low, high = part.range if rest is None else _range(np.abs(rest))
-        self._add_finite(part, y[kept], form, rest, low, high)
+        self._add_finite(part, y[kept], form, Block(z.x[kept]) if z else part)
 
-    def _add_finite(  # noqa: PLR0917
-        self, block: Block, y: F8, form: Format, z: F8 | None, low: float, high: float
-    ) -> None:
+    def _add_finite(self, block: Block, y: F8, form: Format, z: Block) -> None:
         wrong = np.subtract(y, block.x)
         self.valid += y.size
         self.nonzero += y.size - block.zeros
@@ -186,14 +186,13 @@ class Errors:
         np.clip(place, 0, _BINS - 1, out=place)
         self.bins += np.bincount(place, minlength=_BINS)
         self.bins[0] -= exact
+        low, high = z.range
         if low < form.bottom or high > form.top or not y.all():
-            self._count_outside(block.size if z is None else np.abs(z), y, form, relative, place)
+            self._count_outside(z.size, y, form, relative, place)
         else:
             self.counted_max = max(self.counted_max, float(relative.max()))
 
-    def _count_outside(  # noqa: PLR0917
-        self, size: F8, y: F8, form: Format, relative: F8, place: I8
-    ) -> None:
+    def _count_outside(self, size: F8, y: F8, form: Format, relative: F8, place: I8) -> None:
         beyond = size > form.top
         below = (size > 0) & (size < form.bottom)
         gone = (size > 0) & (y == 0)
@@ -208,8 +207,10 @@ class Errors:
     @property
     def failed(self) -> bool:
         """Whether SQNR has no value that one could trust, so that every gate on it fires."""
-        return not self.valid or bool(self.nar_made or self.infinite) or (
-            self.noise > 0 and not self.signal
+        return (
+            not self.valid
+            or bool(self.nar_made or self.infinite)
+            or (self.noise > 0 and not self.signal)
         )
 
     @property
@@ -242,7 +243,7 @@ class Errors:
             "sqnr": self.sqnr,
             "exact": self.exact,
             "failed": self.failed,
-            "relative_max": self.relative_max if self.valid else None,
+            "relative_max": min(self.relative_max, _LARGEST) if self.valid else None,
             "relative_p999": self.relative_error(0.999) if self.valid else None,
             "ulps": self.ulps,
             "saturated": self.saturated,

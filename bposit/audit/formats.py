@@ -142,13 +142,13 @@ class PositFormat(Format):
         return cls(spec.name, spec.n, spec)
 
     @cached_property
-    def top(self) -> float:  # type: ignore[override]
+    def top(self) -> float:
         # beyond 53 bits maxpos lies between two float64, and no float64 is above the lower one
         # without being above maxpos
         return float(posit.decode(self.spec.storage.type(self.spec.maxpos_pattern), self.spec))
 
     @cached_property
-    def bottom(self) -> float:  # type: ignore[override]
+    def bottom(self) -> float:
         return float(posit.decode(self.spec.storage.type(1), self.spec))
 
     @property
@@ -186,20 +186,20 @@ class Float(Format):
         except ImportError:
             raise BadInput(f"format {name} needs ml_dtypes: install bposit[audit]") from None
         dtype = np.dtype(getattr(ml_dtypes, name, name))
-        return cls(name, int(ml_dtypes.finfo(dtype).bits), dtype)
+        return cls(name, int(ml_dtypes.finfo(dtype).bits), dtype)  # type: ignore[no-untyped-call]
 
     @cached_property
     def _info(self) -> Any:
         import ml_dtypes
 
-        return ml_dtypes.finfo(self.dtype)
+        return ml_dtypes.finfo(self.dtype)  # type: ignore[no-untyped-call]
 
     @cached_property
-    def top(self) -> float:  # type: ignore[override]
+    def top(self) -> float:
         return float(self._info.max)
 
     @cached_property
-    def bottom(self) -> float:  # type: ignore[override]
+    def bottom(self) -> float:
         return float(self._info.smallest_subnormal)
 
     @cached_property
@@ -256,14 +256,14 @@ def _to_odd(x: F8) -> npt.NDArray[np.float32]:
     where something was cut off, keeps every tie a tie and everything else on its side of one;
     float32 has two bits more than any format cast to, at every magnitude.
     """
-    near = x.astype(np.float32)
+    near: npt.NDArray[np.float32] = x.astype(np.float32)
     wide = near.astype(np.float64)
     cut = (wide != x) & ~np.isnan(x)
     if not cut.any():
         return near
     bits = near.view(np.uint32)
     odd = (bits - (np.abs(wide) > np.abs(x))) | cut
-    return odd.astype(np.uint32).view(np.float32)
+    return np.asarray(odd, np.uint32).view(np.float32)
 
 
 @final

@@ -77,7 +77,7 @@ def _cut(spec: PositSpec, e: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Exponent bits that do not fit beside the regime, at each magnitude."""
     r = e >> spec.es
     regime = np.minimum(np.where(r >= 0, r + 2, 1 - r), spec.rs)
-    return np.maximum(spec.es + 1 + regime - spec.n, 0)
+    return np.asarray(np.maximum(spec.es + 1 + regime - spec.n, 0), np.int64)
 
 
 def _noise(
@@ -92,7 +92,5 @@ def _noise(
 def ranked(rows: Sequence[dict[str, Any]], bytes_now: int) -> list[dict[str, Any]]:
     """What was measured of the candidates, best first, and the share of memory saved."""
     kept = ("format", "sqnr", "exact", "failed", "relative_max", "bytes")
-    found = [
-        {**{k: row[k] for k in kept}, "saved": 1 - row["bytes"] / bytes_now} for row in rows
-    ]
+    found = [{**{k: row[k] for k in kept}, "saved": 1 - row["bytes"] / bytes_now} for row in rows]
     return sorted(found, key=lambda row: (-_reached(row, "sqnr"), row["relative_max"] or 0.0))

@@ -57,7 +57,7 @@ class Source:
 
 
 def float_dtype(name: str) -> np.dtype[Any] | None:
-    """The dtype of a name as NumPy and ml_dtypes give it; None if it is no float of at most 64 bits.
+    """The dtype that NumPy or ml_dtypes calls so; None if it is no float of at most 64 bits.
 
     Raises BadInput where it is one of ml_dtypes', which is not installed.
     """

@@ -78,10 +78,10 @@ class _Part:
         self.nonfinite += other.nonfinite
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.exponents += other.exponents
-        for mine, more in zip(self.errors, other.errors, strict=True):
-            mine += more
-        for known, new in zip(self.scaled, other.scaled, strict=True):
-            known += new
+        for i, errors in enumerate(other.errors):
+            self.errors[i] += errors
+        for i, exponents in enumerate(other.scaled):
+            self.scaled[i] += exponents
 
 
 def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
@@ -132,10 +132,10 @@ def _measure_part(
         for form, errors in zip(formats, part.errors, strict=True):
             if form.is_scaled:
                 scale = form.scales(block.x, amax)
-                z = block.x / scale
+                z = Block(block.x / scale)
                 exponents = next(scaled)
-                exponents += Exponents.of(z)
-                errors.add(block, form.nearest(z) * scale, form, z)
+                exponents += Exponents.of(z.x)
+                errors.add(block, form.nearest(z.x) * scale, form, z)
             else:
                 errors.add(block, form.nearest(block.x), form)
         progress(block.x.size)

@@ -45,7 +45,9 @@ def read(source: Source, max_bytes: int) -> None:
             f" the file has {source.bytes}"
         )
     name = source.path.stem
-    source.add(name, _named(dtype), shape, partial(_map, source.path, dtype, shape, fortran, offset))
+    source.add(
+        name, _named(dtype), shape, partial(_map, source.path, dtype, shape, fortran, offset)
+    )
 
 
 def header(head: bytes, where: str) -> Header:

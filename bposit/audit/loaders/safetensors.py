@@ -53,7 +53,7 @@ def read(source: Source, max_bytes: int) -> None:
     header.pop("__metadata__", None)
     found = [_entry(path, name, entry) for name, entry in header.items()]
     end = 0
-    for name, dtype, shape, start, stop in sorted(found, key=lambda e: (e[3], e[4])):
+    for name, _, _, start, stop in sorted(found, key=lambda e: (e[3], e[4])):
         if start != end:
             raise BadInput(f"{path}: {name[:60]!r} starts at byte {start} of the data, not {end}")
         end = stop
@@ -63,9 +63,7 @@ def read(source: Source, max_bytes: int) -> None:
         source.add(name, dtype, shape, partial(mapped, path, dtype, shape, 8 + size + start))
 
 
-def mapped(
-    path: Path, dtype: str, shape: tuple[int, ...], offset: int
-) -> npt.NDArray[Any]:
+def mapped(path: Path, dtype: str, shape: tuple[int, ...], offset: int) -> npt.NDArray[Any]:
     """Elements of a file where they lie, which is checked to be within it; little-endian."""
     kind = float_dtype(dtype)
     assert kind is not None
