@@ -91,9 +91,8 @@ def _external(
     entries = {e.key: e.value for e in given.external_data}
     location = PurePosixPath(entries.get("location", ""))
     folder = path.resolve().parent
-    file = (folder / location).resolve()
-    hostile = location.is_absolute() or ".." in location.parts or "\\" in str(location)
-    if hostile or "\0" in str(location) or not file.is_relative_to(folder):
+    hostile = location.is_absolute() or ".." in location.parts or {"\\", "\0"} & {*str(location)}
+    if hostile or not (file := (folder / location).resolve()).is_relative_to(folder):
         raise BadInput(f"{where}: its external data lie outside the model's folder")
     if not file.is_file():
         raise BadInput(f"{where}: its external data are missing")
