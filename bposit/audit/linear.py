@@ -1,0 +1,168 @@
+"""Matrix products with an exact reference: the quire of a format that holds every operand.
+
+``<64,6,5>`` holds every float64 of magnitude 2^-191 to 2^191 exactly, ``<64,3,8>`` every one of
+2^-767 to 2^767: F_min is 52 in both. Their quires sum products without an error; one rounding to
+at least 53 significant bits and one to float64 follow, together within 2^-52, relative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+
+import posit
+import quire
+from posit import PositSpec
+
+from ..errors import BadInput
+from .figures import decibels, power
+from .formats import F8, Format, PositFormat
+
+__all__ = ["CEILING", "Accumulate", "Cancellation", "Parts", "accumulated", "cancellation",
+           "default_mode", "exact_product", "modes", "parts"]  # fmt: skip
+
+Accumulate = Literal["per_op", "float32", "float64", "quire"]
+Product = Callable[[F8, F8, type[np.floating[Any]]], F8]
+
+CEILING = 20 * 52 * float(np.log10(2.0))
+"""dB: beyond it an SQNR says more of the reference's last rounding than of the format."""
+
+_NARROW, _WIDE = posit.bposit64, PositSpec(64, 3, 8)
+assert _NARROW.f_min == _WIDE.f_min == 52
+
+
+def modes(text: str | None) -> tuple[Accumulate, ...]:
+    """Read ``--accumulate``; empty where each format takes its own default."""
+    if text is None:
+        return ()
+    given = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    wrong = [mode for mode in given if mode not in get_args(Accumulate)]
+    if wrong or not given:
+        raise BadInput(
+            f"--accumulate {text[:60]!r}: possible are {', '.join(get_args(Accumulate))}"
+        )
+    return given  # type: ignore[return-value]
+
+
+def default_mode(form: Format) -> Accumulate:
+    """How hardware for the format sums: posits in a quire, others in float32."""
+    return "quire" if isinstance(form, PositFormat) else "float32"
+
+
+def _holding(*arrays: F8) -> PositSpec:
+    """The narrower of the two formats that holds all finite values but what is below 2^-767."""
+    for array in arrays:
+        e = np.frexp(array[(array != 0) & np.isfinite(array)])[1]
+        if e.size and not (-190 <= int(e.min()) and int(e.max()) <= 191):
+            return _WIDE
+    return _NARROW
+
+
+def exact_product(rows: F8, weight: F8, bias: F8 | None = None) -> F8:
+    """rows (M, K) · weight (N, K)ᵀ + bias (N,), each element summed exactly and rounded at the end.
+
+    NaN where a term is not finite.
+    """
+    spec = _holding(rows, weight, *([] if bias is None else [bias]))
+    a, b = posit.encode(rows, spec), posit.encode(np.ascontiguousarray(weight.T), spec)
+    add = (
+        None if bias is None else posit.encode(np.broadcast_to(bias, (len(rows), bias.size)), spec)
+    )
+    return np.asarray(posit.decode(quire.matmul(a, b, spec, add=add, threads=1), spec))
+
+
+def accumulated(  # noqa: PLR0917
+    rows: F8, weight: F8, bias: F8 | None, form: Format, mode: Accumulate, product: Product
+) -> F8:
+    """The product of operands that are the format's, as ``mode`` sums; ``product`` is the BLAS's.
+
+    - quire: exactly;
+    - float32, float64: the operands in that type, summed by the BLAS on one thread;
+    - per_op: in the order of K, each product and each sum rounded to the format.
+    """
+    if mode == "quire":
+        return exact_product(rows, weight, bias)
+    if mode == "per_op":
+        return _per_op(rows, weight, bias, form)
+    kind: type[np.floating[Any]] = np.float32 if mode == "float32" else np.float64
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = product(rows, weight, kind)
+        return made if bias is None else (made + bias).astype(kind).astype(np.float64)
+
+
+def _per_op(rows: F8, weight: F8, bias: F8 | None, form: Format) -> F8:
+    if form.is_scaled:
+        raise BadInput(f"{form.name} scales whole tensors: it has no per_op accumulation")
+    shape = len(rows), len(weight)
+    start = np.zeros(shape) if bias is None else np.broadcast_to(bias, shape)
+    if isinstance(form, PositFormat):
+        spec = form.spec
+        a, b = posit.encode(rows, spec), posit.encode(weight, spec)
+        total = np.asarray(posit.encode(start, spec))
+        for k in range(rows.shape[1]):
+            total = posit.add(total, posit.mul(a[:, k, None], b[None, :, k], spec), spec)
+        return np.asarray(posit.decode(total, spec))
+    # one float64 operation, then the format: right for significands up to 25 bits, which these are
+    made = form.nearest(np.ascontiguousarray(start))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(rows.shape[1]):
+            made = form.nearest(made + form.nearest(rows[:, k, None] * weight[None, :, k]))
+    return made
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """log2(Σ|t| / |Σt|) of sums, in bits; ``total`` counts those that are zero with terms."""
+
+    median: float | None
+    p99: float | None
+    max: float | None
+    total: int
+
+
+def cancellation(rows: F8, weight: F8, bias: F8 | None, sums: F8) -> Cancellation:
+    """Of a product's elements, ``sums`` being their exact values."""
+    sizes = exact_product(np.abs(rows), np.abs(weight), None if bias is None else np.abs(bias))
+    kept = np.isfinite(sizes) & np.isfinite(sums) & (sizes > 0)
+    total = kept & (sums == 0)
+    kept &= sums != 0
+    if not kept.any():
+        return Cancellation(None, None, None, int(np.count_nonzero(total)))
+    bits = np.sort(np.maximum(np.log2(sizes[kept]) - np.log2(np.abs(sums[kept])), 0.0))
+    at = [int(np.ceil(share * bits.size)) - 1 for share in (0.5, 0.99, 1.0)]
+    return Cancellation(*(float(bits[i]) for i in at), int(np.count_nonzero(total)))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What y3 - y0 consists of, as powers; the parts telescope, their powers do not add."""
+
+    signal: Fraction
+    quantization: Fraction  # y1 - y0: the operands rounded
+    accumulation: Fraction  # y2 - y1: the sum
+    rounding: Fraction  # y3 - y2: the result rounded
+    total: Fraction
+
+    def row(self) -> dict[str, Any]:
+        """As in report.json; an SQNR is None with ``exact`` where a part has no power."""
+        found: dict[str, Any] = {}
+        for name in ("quantization", "accumulation", "rounding"):
+            noise = getattr(self, name)
+            bad = noise > 0 and not self.signal
+            found[f"{name}_sqnr"] = decibels(self.signal, noise) if noise and not bad else None
+            found[f"{name}_exact"], found[f"{name}_failed"] = not noise, bad
+        cross = self.total - self.quantization - self.accumulation - self.rounding
+        found["cross_share"] = float(cross / self.total) if self.total else None
+        return found
+
+
+def parts(y0: F8, y1: F8, y2: F8, y3: F8) -> Parts:
+    """The powers of the differences, over elements where all four are finite."""
+    kept = np.isfinite(y0) & np.isfinite(y1) & np.isfinite(y2) & np.isfinite(y3)
+    a, b, c, d = (y[kept] for y in (y0, y1, y2, y3))
+    return Parts(power(a), power(b - a), power(c - b), power(d - c), power(d - a))
