@@ -1,8 +1,7 @@
 """Run a model again, one unit at a time in other hands: the hooks under ``bposit audit``.
 
 A unit is a module without modules inside, or an attention, which calls none of those it has. What
-happens between units (residual additions, functional calls) runs as it stands; :func:`traced`
-lists it.
+happens between units (residual additions, functional calls) runs as it stands, and is listed.
 """
 
 from __future__ import annotations
@@ -19,19 +18,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode, resolve_name
 
-__all__ = ["Call", "Linear", "Run", "first_float", "linear_form", "run", "shadow", "single_threaded",
-           "traced", "units"]  # fmt: skip
+__all__ = [
+    "Call",
+    "Linear",
+    "Run",
+    "first_float",
+    "linear_form",
+    "map_floats",
+    "run",
+    "shadow",
+    "single_threaded",
+    "units",
+]
 
 _WHOLE = (nn.MultiheadAttention,)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
-_MOVES = frozenset(
-    "view reshape transpose permute contiguous flatten unflatten squeeze unsqueeze expand expand_as"
-    " chunk split unbind narrow select clone detach to double float type_as size dim numel stride"
-    " is_floating_point __getitem__ __get__ __len__ T mT t movedim swapaxes index_select gather cat"
-    " stack roll repeat masked_fill where zeros_like ones_like new_zeros new_ones arange zeros ones"
-    " empty __setitem__ __set__ item tolist cpu numpy device dtype shape data_ptr is_contiguous"
-    " requires_grad_ view_as tensor_split unfold pad hsplit vsplit diagonal flip".split()
-)
+_MOVES = frozenset(  # what computes nothing
+    {
+        "view", "reshape", "transpose", "permute", "contiguous", "flatten", "unflatten",
+        "squeeze", "unsqueeze", "expand", "expand_as", "chunk", "split", "unbind", "narrow",
+        "select", "clone", "detach", "to", "double", "float", "type_as", "size", "dim",
+        "numel", "stride", "is_floating_point", "__getitem__", "__get__", "__len__", "T",
+        "mT", "t", "movedim", "swapaxes", "index_select", "gather", "cat", "stack", "roll",
+        "repeat", "masked_fill", "where", "zeros_like", "ones_like", "new_zeros", "new_ones",
+        "arange", "zeros", "ones", "empty", "__setitem__", "__set__", "item", "tolist", "cpu",
+        "numpy", "device", "dtype", "shape", "data_ptr", "is_contiguous", "requires_grad_",
+        "view_as", "tensor_split", "unfold", "pad", "hsplit", "vsplit", "diagonal", "flip",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,10 +69,11 @@ class Linear:
 
 @dataclass
 class Run:
-    """What a run of the model gave: its output, and the calls in their order."""
+    """What a run of the model gave: its output, the calls in their order, and what ran between."""
 
     output: Any
     calls: list[tuple[str, int]]
+    between: dict[str, int]  # functions of floats outside of all units, by name
 
 
 Deliver = Callable[[Call, tuple[Any, ...], dict[str, Any], Any], Any]
@@ -131,33 +146,8 @@ def first_float(x: Any) -> Tensor | None:
     return found[0] if found else None
 
 
-def run(model: nn.Module, args: Any, kwargs: Mapping[str, Any], deliver: Deliver) -> Run:
-    """Run a shadow; ``deliver(call, args, kwargs, output)`` may return another output."""
-    calls: list[tuple[str, int]] = []
-    counts: Counter[str] = Counter()
-    handles = []
-
-    def watch(name: str, unit: nn.Module) -> Any:
-        def leaves(_: nn.Module, given: Any, named: Any, out: Any) -> Any:
-            call = Call(name, counts[name], unit)
-            counts[name] += 1
-            calls.append((name, call.index))
-            return deliver(call, given, named, out)
-
-        return unit.register_forward_hook(leaves, with_kwargs=True)
-
-    try:
-        handles = [watch(name, unit) for name, unit in units(model).items()]
-        with torch.no_grad():
-            output = model(*in_float64(args), **in_float64(kwargs))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return Run(output, calls)
-
-
 class _Between(TorchFunctionMode):
-    """Counts functions of float tensors that run outside of all units."""
+    """Counts by name the functions of floats that run outside of all units."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,27 +164,41 @@ class _Between(TorchFunctionMode):
         return made
 
 
-@contextmanager
-def traced(model: nn.Module) -> Iterator[Counter[str]]:
-    """While it lasts, counts by name the functions that the model runs between its units."""
-    mode = _Between()
+def run(model: nn.Module, args: Any, kwargs: Mapping[str, Any], deliver: Deliver) -> Run:
+    """Run a shadow; ``deliver(call, args, kwargs, output)`` may return another output."""
+    calls: list[tuple[str, int]] = []
+    counts: Counter[str] = Counter()
+    handles: list[Any] = []
+    between = _Between()
 
     def enters(*_: Any) -> None:
-        mode.inside += 1
+        between.inside += 1
 
-    def leaves(*_: Any) -> None:
-        mode.inside -= 1
+    def watch(name: str) -> Any:
+        def leaves(unit: nn.Module, given: Any, named: Any, out: Any) -> Any:
+            try:
+                if between.inside > 1:  # deliver calls the unit itself
+                    return None
+                call = Call(name, counts[name], unit)
+                counts[name] += 1
+                calls.append((name, call.index))
+                return deliver(call, given, named, out)
+            finally:
+                between.inside -= 1
 
-    handles: list[Any] = []
-    for unit in units(model).values():
-        handles.append(unit.register_forward_pre_hook(enters))
-        handles.append(unit.register_forward_hook(leaves, always_call=True))
+        return leaves
+
     try:
-        with mode:
-            yield mode.found
+        for name, unit in units(model).items():
+            handles.append(unit.register_forward_pre_hook(enters))
+            handles.append(unit.register_forward_hook(watch(name), with_kwargs=True))
+        given, named = in_float64(args), in_float64(kwargs)
+        with torch.no_grad(), between:
+            output = model(*given, **named)
     finally:
         for handle in handles:
             handle.remove()
+    return Run(output, calls, dict(between.found))
 
 
 def linear_form(unit: nn.Module, args: tuple[Any, ...]) -> Linear | None:

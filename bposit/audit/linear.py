@@ -14,7 +14,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-
 import posit
 import quire
 from posit import PositSpec
@@ -58,7 +57,7 @@ def _holding(*arrays: F8) -> PositSpec:
     """The narrower of the two formats that holds all finite values but what is below 2^-767."""
     for array in arrays:
         e = np.frexp(array[(array != 0) & np.isfinite(array)])[1]
-        if e.size and not (-190 <= int(e.min()) and int(e.max()) <= 191):
+        if e.size and not (int(e.min()) >= -190 and int(e.max()) <= 191):
             return _WIDE
     return _NARROW
 
@@ -135,7 +134,8 @@ def cancellation(rows: F8, weight: F8, bias: F8 | None, sums: F8) -> Cancellatio
         return Cancellation(None, None, None, int(np.count_nonzero(total)))
     bits = np.sort(np.maximum(np.log2(sizes[kept]) - np.log2(np.abs(sums[kept])), 0.0))
     at = [int(np.ceil(share * bits.size)) - 1 for share in (0.5, 0.99, 1.0)]
-    return Cancellation(*(float(bits[i]) for i in at), int(np.count_nonzero(total)))
+    median, high, most = (float(bits[i]) for i in at)
+    return Cancellation(median, high, most, int(np.count_nonzero(total)))
 
 
 @dataclass(frozen=True)

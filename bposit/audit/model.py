@@ -150,9 +150,8 @@ class Audit:
             def reference(call: Any, given: Any, named: Any, out: Any) -> None:
                 known.append(self._reference(call, given, named, out, known))
 
-            with hooks.traced(shadow) as between:
-                exact = hooks.run(shadow, args, kwargs, reference)
-            self._uncovered = dict(between)
+            exact = hooks.run(shadow, args, kwargs, reference)
+            self._uncovered = exact.between
             moved = self._updates(hooks.units(shadow))
             entries = [self._entry(k, depth, step) for depth, k in enumerate(known)]
             self._layers += [e for k, e in zip(known, entries, strict=True)
@@ -257,23 +256,28 @@ class Audit:
     ) -> None:  # fmt: skip
         """Run in a format, each unit fed with what the one before delivered."""
         import torch
+
         from torch_bridge import audit as hooks
 
         place = iter(range(len(known)))
+        units = hooks.units(shadow)
         rows: list[dict[str, Any] | None] = []
 
         def deliver(call: Any, given: Any, named: Any, out: Any) -> Any:
             product = hooks.linear_form(call.unit, given) if not named else None
             at = next(place, None)
             if product is not None:
-                made, y2 = _delivered(product, form, mode)
+                made, wide_sum = _delivered(product, form, mode)
+                y2: F8 | None = wide_sum
                 first = _lines(made)
                 result = product.fold(torch.from_numpy(made))
             else:
                 wide = _outputs(call.unit, given, named, form)
-                y2 = _lines(one.numpy()) if (one := hooks.first_float(wide)) is not None else None
+                one = hooks.first_float(wide)
+                y2 = None if one is None else _lines(one.numpy())
                 result = hooks.map_floats(lambda t: _quantized(t, form), wide)
-                first = None if y2 is None else _lines(hooks.first_float(result).numpy())  # type: ignore[union-attr]
+                one = hooks.first_float(result)
+                first = None if one is None else _lines(one.numpy())
             if at is not None and (call.name, call.index) == (known[at].name, known[at].index):
                 rows.append(_row(known[at], i, form, mode, first, y2))
             return result
@@ -295,6 +299,7 @@ class Audit:
                     more = training.stagnation(w, u, form)
                     lost, updates = lost + more[0], updates + more[1]
             row["stagnation"] = lost / updates if updates else None
+            row["versor_defect"] = training.versor_defect(units[k.name], form)
             k.rows.append(row)
 
     def _updates(self, units: dict[str, Any]) -> dict[str, tuple[F8, F8]]:
@@ -348,6 +353,7 @@ def _delivered(product: Any, form: Format, mode: Accumulate) -> tuple[F8, F8]:
 def _outputs(unit: Any, args: Any, kwargs: Any, form: Format) -> Any:
     """What a unit gives in float64 with parameters and arguments that are the format's."""
     import torch
+
     from torch_bridge import audit as hooks
 
     held = {name: _quantized(p, form) for name, p in unit.named_parameters()}

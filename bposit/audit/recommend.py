@@ -39,9 +39,10 @@ def narrowest(
 
 
 def _reached(row: dict[str, Any], figure: str) -> float:
-    if row["failed"]:
+    prefix = figure.removesuffix("sqnr")
+    if row[f"{prefix}failed"]:
         return -inf
-    return inf if row["exact"] else float(row[figure])
+    return inf if row[f"{prefix}exact"] else float(row[figure])
 
 
 def candidates(n: int, exponents: Exponents, dtype: np.dtype[Any]) -> list[PositFormat]:
