@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .expression import expression
+    from .computation import expression
     from .model import Audit
     from .report import load_schema, write
     from .sweep import files, tensor
@@ -25,7 +25,7 @@ __all__ = ["Audit", "add_to_tensorboard", "expression", "files", "load_schema", 
 _HOME = {
     "Audit": "model",
     "add_to_tensorboard": "tensorboard",
-    "expression": "expression",
+    "expression": "computation",
     "files": "sweep",
     "load_schema": "report",
     "tensor": "sweep",

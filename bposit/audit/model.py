@@ -205,11 +205,19 @@ class Audit:
         ceiling = linear.CEILING if form is not None else _ceiling(terms)
         noise = sum(10.0 ** (-k.ceiling / 20) for k in known) + 10.0 ** (-_ceiling(terms) / 20)
         seen = _Known(
-            call.name, call.index, type(call.unit).__name__,
-            () if first is None else tuple(first.shape), where, full[np.ix_(where[0], _range(where))]
-            if full.size else full, Exponents.of(full), ceiling, -20 * float(np.log10(noise)), [],
-            int(full.size - np.count_nonzero(full)), int(np.count_nonzero(~np.isfinite(full))),
-        )  # fmt: skip
+            name=call.name,
+            index=call.index,
+            kind=type(call.unit).__name__,
+            shape=() if first is None else tuple(first.shape),
+            where=where,
+            values=full[np.ix_(where[0], _range(where))] if full.size else full,
+            exponents=Exponents.of(full),
+            ceiling=ceiling,
+            ceiling_so_far=-20 * float(np.log10(noise)),
+            local=[],
+            zeros=int(full.size - np.count_nonzero(full)),
+            nonfinite=int(np.count_nonzero(~np.isfinite(full))),
+        )
         if self._chosen(call.name) and full.size:
             alone = self._linear_alone if form is not None else self._other_alone
             seen.local = alone(call, args, kwargs, form, seen, full)
@@ -307,8 +315,8 @@ class Audit:
         now = {f"{name}.{p}": x.detach().numpy() for name, unit in units.items()
                for p, x in unit.named_parameters(recurse=False)}  # fmt: skip
         before, self._before = self._before, now
-        return {name: (before[name], now[name] - before[name])
-                for name in now if name in before and before[name].shape == now[name].shape}  # fmt: skip
+        same = [n for n in now if n in before and before[n].shape == now[n].shape]
+        return {name: (before[name], now[name] - before[name]) for name in same}
 
 
 def _ceiling(terms: int) -> float:

@@ -46,7 +46,7 @@ def versor_defect(unit: Any, form: Format) -> float | None:
     if not callable(give):
         return None
     import torch
-    from torch_bridge.clifford import defect
+    from torch_bridge.clifford import defect  # type: ignore[import-not-found,unused-ignore]
 
     rotor = give().floats(torch.float64)
     held = torch.from_numpy(form.round(rotor.coefficients.detach().numpy()))

@@ -60,7 +60,7 @@ def test_exact_is_more_than_any_number() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", " ", "sqnr", "sqnr <", "sqnr < x", "< 4", "sqnr < 4 5", "sqnr < 4 or", "and", "(nar > 0",
+        "", " ", "sqnr", "sqnr <", "sqnr < x", "< 4", "sqnr < 4 5", "sqnr < 4 or", "and", "(nar>0",
         "nar > 0)", "sqnr[floaty] < 3", "sqnr[] < 3", "nar => 3", "nar > 1 $", "not", "nar > 0x1",
         "nar > nan", "or > 3", "nar = 3", "(" * 40 + "nar > 0" + ")" * 40, "not " * 40 + "nar > 0",
         "nar > 0 or " * 100 + "nar > 0", "__import__('os')", "sqnr < 1; nar > 0",

@@ -223,10 +223,10 @@ def test_state_dicts(tmp_path: Path) -> None:
 def test_pickles_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    for i, given in enumerate([{"w": Exploit()}, torch.nn.Linear(2, 2)]):
+    for i, held in enumerate([{"w": Exploit()}, torch.nn.Linear(2, 2)]):
         for legacy in (False, True):
             path = tmp_path / f"{i}{legacy}.pt"
-            torch.save(given, path, _use_new_zipfile_serialization=not legacy)
+            torch.save(held, path, _use_new_zipfile_serialization=not legacy)
             assert "restricted unpickler refuses it" in refused(path)
     for content in (pickle.dumps(Exploit()), b"", b"PK\x03\x04", b"\x80\x02."):
         (tmp_path / "x.bin").write_bytes(content)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any, Self
 
-import gmpy2
+import gmpy2  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +28,8 @@ class _Real:
     """An element of the reference: 1024 bits, and the methods by which NumPy finds functions."""
 
     __slots__ = ("value",)
+
+    value: Any  # gmpy2.mpfr
 
     def __init__(self, value: Any) -> None:
         with gmpy2.context(_CONTEXT):
