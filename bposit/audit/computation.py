@@ -129,7 +129,10 @@ def _plain(x: Any) -> Any:
 
 def _fraction(x: Any) -> Fraction | None:
     value = x.value if isinstance(x, _Real) else gmpy2.mpfr(_plain(x))
-    return Fraction(*value.as_integer_ratio()) if gmpy2.is_finite(value) else None
+    if not gmpy2.is_finite(value):
+        return None
+    above, below = value.as_integer_ratio()
+    return Fraction(int(above), int(below))
 
 
 def expression(

@@ -2,7 +2,8 @@
 
 ``<64,6,5>`` holds every float64 of magnitude 2^-191 to 2^191 exactly, ``<64,3,8>`` every one of
 2^-767 to 2^767: F_min is 52 in both. Their quires sum products without an error; one rounding to
-at least 53 significant bits and one to float64 follow, together within 2^-52, relative.
+at least 53 significant bits and one to float64 follow, together within 2^-52, relative. With
+operands of 2^-330 to 2^368 no sum leaves the wider format's range.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ CEILING = 20 * 52 * float(np.log10(2.0))
 
 _NARROW, _WIDE = posit.bposit64, PositSpec(64, 3, 8)
 assert _NARROW.f_min == _WIDE.f_min == 52
+_LOW, _HIGH = -42, 80  # exponents, as of frexp, for which <64,6,5> is enough
+assert 2 * (_LOW - 53) > -192
+assert 2 * _HIGH + 31 <= 191
 
 
 def modes(text: str | None) -> tuple[Accumulate, ...]:
@@ -54,10 +58,13 @@ def default_mode(form: Format) -> Accumulate:
 
 
 def _holding(*arrays: F8) -> PositSpec:
-    """The narrower of the two formats that holds all finite values but what is below 2^-767."""
+    """The narrower of the two formats that holds all finite operands, and every sum.
+
+    Σ of up to 2^31 products is below 2^(2·high + 31), and a multiple of 2^(2·(low - 53)).
+    """
     for array in arrays:
         e = np.frexp(array[(array != 0) & np.isfinite(array)])[1]
-        if e.size and not (int(e.min()) >= -190 and int(e.max()) <= 191):
+        if e.size and (int(e.min()) < _LOW or int(e.max()) > _HIGH):
             return _WIDE
     return _NARROW
 

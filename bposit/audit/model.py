@@ -405,6 +405,8 @@ def _row(  # noqa: PLR0917
         some = y3[np.ix_(known.where[0], _range(known.where))]
         cumulative.add(Block(known.values), some, form)
     found, told = cumulative.row(), counts.row()
+    told["infinite"] = int(np.count_nonzero(np.isinf(y3)))  # sums may overflow by themselves
+    lost = told["nar"] + told["infinite"] > known.nonfinite
     bits = known.exponents.fraction_bits(form)
     nonzero = sum(bits.values())
     return {
@@ -412,7 +414,7 @@ def _row(  # noqa: PLR0917
         "nonfinite": known.nonfinite,
         **{k: told[k] for k in ("saturated", "to_minpos", "to_zero", "infinite", "nar", "inexact")},
         "cumulative_sqnr": found["sqnr"], "cumulative_exact": found["exact"],
-        "cumulative_failed": found["failed"] or bool(counts.nar_made or counts.infinite),
+        "cumulative_failed": found["failed"] or lost,
         **_EMPTY, **known.local[i], "failed": known.local[i]["local_failed"],
         "exact": known.local[i]["local_exact"],
         "ceiling": known.ceiling_so_far, "local_ceiling": known.ceiling,

@@ -1,0 +1,338 @@
+"""Models layer by layer: hand-computed layers, how errors travel, and what is not covered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bposit.audit import Audit, add_to_tensorboard, load_schema
+from bposit.audit.formats import parse
+from bposit.audit.training import stagnation
+from bposit.errors import BadInput
+
+from ..running import bad, good, run
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+Tensor = torch.Tensor
+
+
+def validated(made: dict[str, Any]) -> dict[str, Any]:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator(load_schema()).validate(made)
+    return made
+
+
+def audited(model: Any, *args: Any, formats: str = "bposit16,bfloat16", **options: Any) -> Any:
+    with Audit(model, formats, **options) as audit:
+        model(*args)
+    return validated(audit.report)
+
+
+def linear(weight: list[list[float]], bias: list[float] | None = None) -> Any:
+    made = nn.Linear(len(weight[0]), len(weight), bias is not None)
+    with torch.no_grad():
+        made.weight.copy_(torch.tensor(weight))
+        if bias is not None:
+            made.bias.copy_(torch.tensor(bias))
+    return made
+
+
+def test_one_layer_by_hand() -> None:
+    # bfloat16 has 8 bits: x = 257/256 is a tie to 1; w = 3; y0 = 771/256, y1 = y2 = y3 = 3
+    layer = linear([[3.0]])
+    made = audited(layer, torch.tensor([[257 / 256]]), formats="bfloat16")
+    (found,) = made["layers"]
+    (row,) = found["rows"]
+    wanted = 20 * np.log10((771 / 256) / (3 / 256))
+    for figure in ("local_sqnr", "cumulative_sqnr", "quantization_sqnr"):
+        assert row[figure] == pytest.approx(wanted, rel=1e-8)
+    assert row["accumulation_exact"]
+    assert row["rounding_exact"]
+    assert row["cross_share"] == 0.0
+    assert row["relative_max"] == pytest.approx(1 / 257, rel=1e-8)
+    assert row["cancellation_max"] == 0.0
+    # y0 = 3 + 3/256 is nearer to 3 + 4/256, the next value of bfloat16
+    assert row["ulps"] == 1
+    assert (found["name"], found["call"], found["step"], found["kind"]) == (
+        "(model)",
+        0,
+        0,
+        "Linear",
+    )
+
+
+def test_local_is_fed_exact_inputs_and_cumulative_what_was_delivered() -> None:
+    # the first layer loses 1/256 in bfloat16, the second loses nothing of its own
+    model = nn.Sequential(linear([[257 / 256]]), linear([[1.0]]))
+    made = audited(model, torch.tensor([[1.0]]), formats="bfloat16")
+    first, second = (layer["rows"][0] for layer in made["layers"])
+    assert first["cumulative_sqnr"] == pytest.approx(20 * np.log10(257), rel=1e-8)
+    assert second["cumulative_sqnr"] == first["cumulative_sqnr"]
+    assert second["local_sqnr"] == pytest.approx(20 * np.log10(257), rel=1e-8)  # its input rounds
+    model = nn.Sequential(linear([[257 / 256], [-1.0]]), linear([[1.0, 1.0]]))
+    made = audited(model, torch.tensor([[1.0]]), formats="bfloat16,bposit32")
+    rows = {r["format"]: r for r in made["layers"][1]["rows"]}
+    assert rows["bfloat16"]["cumulative_sqnr"] == 0.0  # 1/256 became 0: all of the signal
+    assert rows["bposit32"]["cumulative_exact"]
+    assert rows["bfloat16"]["cancellation_max"] == pytest.approx(np.log2(513), rel=1e-8)
+
+
+def test_accumulation_is_told_apart() -> None:
+    # products 512, 1, 1: each 1 is lost in bposit16 (8 fraction bits) unless summed exactly
+    layer = linear([[512.0, 1.0, 1.0]])
+    made = audited(layer, torch.ones(1, 3), formats="bposit16", accumulate="per_op,float32,quire")
+    rows = {r["accumulate"]: r for r in made["layers"][0]["rows"]}
+    wanted = 20 * np.log10(514 / 2)
+    assert rows["per_op"]["accumulation_sqnr"] == pytest.approx(wanted, rel=1e-8)
+    assert rows["per_op"]["local_sqnr"] == pytest.approx(wanted, rel=1e-8)
+    assert rows["float32"]["local_exact"]
+    assert rows["quire"]["local_exact"]
+
+
+def test_counts_are_of_all_elements_whatever_the_sample() -> None:
+    layer = linear([[1e5]] * 40)
+    made = audited(layer, torch.ones(50, 1), formats="float16,bposit16", sample=32)
+    rows = {r["format"]: r for r in made["layers"][0]["rows"]}
+    assert made["layers"][0]["sample"] == 32
+    assert rows["float16"]["n"] == 2000
+    assert rows["float16"]["nar"] + rows["float16"]["infinite"] == 2000
+    assert rows["float16"]["cumulative_failed"]
+    assert not rows["bposit16"]["cumulative_failed"]
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (lambda: nn.Conv2d(3, 5, (3, 2), (2, 1), (1, 0), dilation=(1, 2)), (2, 3, 9, 8)),
+        (lambda: nn.Conv1d(3, 5, 3, stride=2, padding=1), (2, 3, 11)),
+        (lambda: nn.Linear(7, 5), (2, 3, 7)),
+        (lambda: nn.Linear(7, 5, bias=False), (7,)),
+    ],
+)  # fmt: skip
+def test_linear_forms_give_what_the_module_gives(module: Any, shape: tuple[int, ...]) -> None:
+    from torch_bridge.audit import linear_form
+
+    torch.manual_seed(0)
+    unit, x = module().double(), torch.randn(*shape, dtype=torch.float64)
+    form = linear_form(unit, (x,))
+    assert form is not None
+    y = form.rows @ form.weight.T + (0 if form.bias is None else form.bias)
+    assert torch.allclose(form.fold(y), unit(x), rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_no_linear_form() -> None:
+    from torch_bridge.audit import linear_form
+
+    x = torch.randn(2, 4, 8, 8)
+    for unit in (nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, padding="same"), nn.ReLU(),
+                 nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular")):  # fmt: skip
+        assert linear_form(unit, (x,)) is None
+    assert linear_form(nn.Linear(8, 2), (x, x)) is None
+
+
+class Residual(nn.Module):  # type: ignore[misc,name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Linear(6, 6), nn.LayerNorm(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(2):
+            x = x + torch.tanh(self.layer(x))
+        return self.norm(x)
+
+
+def test_calls_are_counted_and_what_is_between_is_listed() -> None:
+    torch.manual_seed(0)
+    made = audited(Residual(), torch.randn(3, 6))
+    assert [(x["name"], x["call"]) for x in made["layers"]] == [
+        ("layer", 0), ("layer", 1), ("norm", 0),
+    ]  # fmt: skip
+    found = {u["function"]: u["calls"] for u in made["uncovered"]}
+    assert sum(found.values()) == 4
+    assert {name.split(".")[-1] for name in found} == {"add", "tanh"}
+
+
+class Fickle(nn.Module):  # type: ignore[misc,name-defined]
+    """Takes another way where bfloat16 rounds 257/256 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.one, self.other = linear([[1.0]]), linear([[1.0]]), linear([[1.0]])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        return self.one(y) if y.item() > 1 else self.other(y)
+
+
+def test_a_differing_call_sequence_has_diverged() -> None:
+    made = audited(Fickle(), torch.tensor([[257 / 256]]), formats="bfloat16,bposit32")
+    rows = {r["format"]: r for r in made["layers"][0]["rows"]}
+    assert rows["bfloat16"]["diverged"]
+    assert rows["bfloat16"]["cumulative_failed"]
+    assert not rows["bposit32"]["diverged"]
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.ReLU()).train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    threads = torch.get_num_threads()
+    audited(model, torch.randn(2, 4))
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert torch.get_num_threads() == threads
+
+
+def test_attention_embedding_recurrence_and_scaled_formats() -> None:
+    torch.manual_seed(0)
+
+    class Net(nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.rnn = nn.Embedding(9, 8), nn.LSTM(8, 8, batch_first=True)
+            self.mix = nn.MultiheadAttention(8, 2, batch_first=True)
+            self.out = nn.Linear(8, 3)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            x, _ = self.rnn(self.table(tokens))
+            return self.out(self.mix(x, x, x)[0])
+
+    made = audited(
+        Net(), torch.tensor([[1, 2, 8], [0, 3, 4]]), formats="bposit16,mxfp8,float8_e5m2@amax",
+        metric=lambda y: y.sum(),
+    )  # fmt: skip
+    assert [x["kind"] for x in made["layers"]] == [
+        "Embedding",
+        "LSTM",
+        "MultiheadAttention",
+        "Linear",
+    ]
+    for layer in made["layers"]:
+        by = {r["format"]: r["cumulative_sqnr"] for r in layer["rows"]}
+        assert by["bposit16"] > 40 > by["mxfp8"] > 10
+        assert all(r["metric_change"] for r in layer["rows"])
+
+
+def test_beyond_the_references_ceiling() -> None:
+    torch.manual_seed(0)
+    made = audited(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), torch.randn(2, 4), formats="bposit64")
+    row = made["layers"][1]["rows"][0]
+    assert row["cumulative_exact"] or row["cumulative_sqnr"] > row["ceiling"]
+    assert 200 < row["ceiling"] < 310
+
+
+def test_steps_and_stagnation() -> None:
+    # 1 + 2^-12 rounds to 1 in bposit16 (8 fraction bits), 1 + 2^-7 does not
+    assert stagnation(np.ones(4), np.array([2.0**-12, 2.0**-7, 0.0, -(2.0**-12)]),
+                      parse("bposit16")) == (2, 3)  # fmt: skip
+    assert stagnation(np.ones(2), np.array([2.0**-12, 2.0**-7]), parse("bfloat16")) == (1, 2)
+    assert stagnation(np.ones(2), np.zeros(2), parse("mxfp8")) == (0, 0)
+    # exactly half a gap and a little: 2^-9 ties to even (stays), 2^-9 + 2^-60 does not
+    assert stagnation(np.ones(2), np.array([2.0**-9, 2.0**-9 + 2.0**-60]),
+                      parse("bposit16")) == (1, 2)  # fmt: skip
+    layer = linear([[1.0, 1.0]])
+    with Audit(layer, "bposit16") as audit:
+        layer(torch.ones(1, 2))
+        with torch.no_grad():
+            layer.weight += torch.tensor([[2.0**-12, 2.0**-6]])
+        layer(torch.ones(1, 2))
+    made = validated(audit.report)
+    assert [x["step"] for x in made["layers"]] == [0, 1]
+    assert [x["rows"][0]["stagnation"] for x in made["layers"]] == [None, 0.5]
+
+    class Writer:
+        def __init__(self) -> None:
+            self.seen: list[tuple[str, float, int | None]] = []
+
+        def add_scalar(self, tag: str, value: float, step: int | None = None) -> None:
+            self.seen.append((tag, value, step))
+
+    writer = Writer()
+    assert add_to_tensorboard(made, writer) == len(writer.seen) > 5
+    assert ("audit/stagnation/bposit16_quire/(model)", 0.5, 1) in writer.seen
+
+
+def test_the_same_report_for_any_number_of_threads() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(60, 60), nn.GELU(), nn.Linear(60, 60)), torch.randn(70, 60)
+    before, made = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        made.append(json.dumps(audited(model, x, accumulate="quire,float32")))
+    torch.set_num_threads(before)
+    assert made[0] == made[1]
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(BadInput):
+        Audit(nn.ReLU(), "mxfp8", accumulate="per_op")
+    with pytest.raises(BadInput):
+        Audit(nn.ReLU(), sample=0)
+
+
+SCRIPT = """
+import torch
+def make():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh())
+class Named(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 3)
+    def forward(self, *, x, scale):
+        return self.layer(x) * scale
+def named():
+    torch.manual_seed(0)
+    return Named(), lambda y: y.mean()
+def raises():
+    raise RuntimeError("two\\nlines")
+def exits():
+    raise SystemExit(0)
+def number():
+    return 3
+number_attribute = 3
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    (tmp_path / "net.py").write_text(SCRIPT)
+    np.savez(tmp_path / "in.npz", x=np.ones((2, 4), np.float32), scale=np.int64(2))
+    np.savez(tmp_path / "one.npz", input=np.ones((2, 4), np.float32))
+    return tmp_path / "net.py"
+
+
+def test_a_script(script: Path) -> None:
+    common = ("--inputs", str(script.with_name("in.npz")), "--formats", "bposit16,bfloat16")
+    made = validated(json.loads(good("audit", f"{script}:named", *common, "--json")))
+    assert [x["name"] for x in made["layers"]] == ["layer"]
+    assert [i["name"] for i in made["inputs"]] == ["net.py", "in.npz"]
+    assert made["layers"][0]["rows"][0]["metric_change"] != 0
+    assert str(script.parent) not in json.dumps(made)
+    assert "bposit16" in good("audit", f"{script}:named", *common)
+    gate = ("--fail-if", "cumulative_sqnr[bposit16] < 40 or nar > 0")
+    assert run("audit", f"{script}:named", *common, *gate).exit_code == 0
+    gate = ("--fail-if", "cumulative_sqnr[bposit16] > 40")
+    assert run("audit", f"{script}:named", *common, *gate).exit_code == 1
+    one = ("--inputs", str(script.with_name("one.npz")), "--layers", "1")
+    made = json.loads(good("audit", f"{script}:make", *one, "--json"))
+    assert [x["name"] for x in made["layers"]] == ["1"]
+
+
+def test_scripts_that_fail(script: Path) -> None:
+    inputs = ("--inputs", str(script.with_name("in.npz")))
+    for name in ("raises", "exits", "number", "number_attribute", "missing"):
+        assert name in bad("audit", f"{script}:{name}", *inputs)
+    bad("audit", f"{script}:named")
+    bad("audit", f"{script}:make", *inputs)  # takes other keywords
+    bad("audit", f"{script}:named", "--inputs", "missing.npz")
+    bad("audit", f"{script.with_name('other.py')}:make", *inputs)
+    bad("audit", f"{script}:named", *inputs, "--layers", "nothing")
+    bad("audit", f"{script}:named", *inputs, "--accumulate", "bfloat16")
+    bad("audit", f"{script}:named", *inputs, "--fail-if", "sqnr < 3")
+    script.write_text("this is no Python")
+    assert "SyntaxError" in bad("audit", f"{script}:make", *inputs)
