@@ -277,7 +277,7 @@ class Audit:
             if product is not None:
                 made, wide_sum = _delivered(product, form, mode)
                 y2: F8 | None = wide_sum
-                first = _lines(made)
+                first: F8 | None = _lines(made)
                 result = product.fold(torch.from_numpy(made))
             else:
                 wide = _outputs(call.unit, given, named, form)

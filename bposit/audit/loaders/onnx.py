@@ -23,8 +23,10 @@ def read(source: Source, max_bytes: int) -> None:
     """Fill a source; external data are memory-mapped, and counted nowhere."""
     path = source.path
     try:
-        import onnx
-        from google.protobuf.message import DecodeError
+        import onnx  # type: ignore[import-not-found,unused-ignore]
+        from google.protobuf.message import (  # type: ignore[import-untyped,unused-ignore]
+            DecodeError,
+        )
     except ImportError:
         raise BadInput(f"{path}: reading it needs the onnx package: install bposit[onnx]") from None
     if source.bytes > min(max_bytes, _MOST_BYTES):
@@ -58,7 +60,7 @@ def _dtype(number: int) -> str:
     import onnx
 
     try:
-        name = onnx.TensorProto.DataType.Name(number).lower()
+        name = str(onnx.TensorProto.DataType.Name(number)).lower()
     except ValueError:
         return f"type {number}"
     renamed = {"float": "float32", "double": "float64"}
@@ -73,7 +75,7 @@ def _inline(
     if given.raw_data:
         little = kind.newbyteorder("<") if kind.isbuiltin == 1 else kind
         return np.frombuffer(given.raw_data, little).reshape(shape)
-    import onnx.numpy_helper
+    import onnx.numpy_helper  # type: ignore[import-not-found,unused-ignore]
 
     try:
         found = np.asarray(onnx.numpy_helper.to_array(given))

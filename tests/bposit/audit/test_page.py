@@ -1,0 +1,183 @@
+"""report.html: self-contained, safe for hostile names, and alive in a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+import warnings
+from base64 import b64encode
+from collections import Counter
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ..running import good
+from .files import safetensors
+
+pytest.importorskip("jinja2")
+HOSTILE = ["<b>x</b>", "[/b]", "</script><script>alert(1)</script>", "\" onload=\"alert(1)", "{{ 7*7 }}",
+           "</style><img src=x onerror=alert(1)>", "&lt;", "\u202ereversed", "' --"]  # fmt: skip
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text as a browser's parser sees them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.inside: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += attrs
+        self.inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag in self.inside[-1:]:
+            self.texts.setdefault(tag, []).append(data)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    arrays = {name: rng.normal(size=50).astype(np.float32) * 10.0 ** (i - 3)
+              for i, name in enumerate(HOSTILE)}  # fmt: skip
+    safetensors(tmp_path / "<i>w.safetensors", arrays)
+    out = tmp_path / "out"
+    good("audit", str(tmp_path / "<i>w.safetensors"), "--out", str(out), "--best", "9",
+         "--formats", "bposit16,float16,mxfp8,bposit8")  # fmt: skip
+    return out / "report.html"
+
+
+def test_hostile_names_are_text(page: Path) -> None:
+    content = page.read_text()
+    found = Page(content)
+    assert found.tags["script"] == found.tags["style"] == 1
+    assert not {"b", "i", "img"} & set(found.tags)
+    assert not [name for name, _ in found.attributes if name.startswith("on")]
+    shown = {text.strip() for text in found.texts["a"]}
+    assert {n for n in HOSTILE if n.isprintable()} <= shown
+    assert "\u202e" not in content
+    assert "49" not in shown
+
+
+def test_nothing_comes_from_elsewhere(page: Path) -> None:
+    content = page.read_text()
+    for name, given in Page(content).attributes:
+        assert name not in ("src", "style", "srcset", "action")
+        if name == "href":
+            assert (given or "").startswith("#")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', content)
+    assert policy is not None
+    assert policy[1].startswith("default-src &#39;none&#39;;")
+    for tag in ("style", "script"):
+        body = re.search(f"<{tag}>(.*?)</{tag}>", content, re.DOTALL)
+        assert body is not None
+        digest = b64encode(sha256(body[1].encode()).digest()).decode()
+        assert f"{tag}-src &#39;sha256-{digest}&#39;" in policy[1]
+    assert "http" not in content.replace("http-equiv", "")
+
+
+def test_it_is_readable_without_its_script(page: Path) -> None:
+    found = Page(page.read_text())
+    assert found.tags["tr"] == 1 + 4 * len(HOSTILE)
+    assert found.tags["details"] == len(HOSTILE)
+    assert found.tags["figure"] == 1 + len(HOSTILE)
+    ids = [v for k, v in found.attributes if k == "id"]
+    assert len(ids) == len(set(ids))
+    assert {v for k, v in found.attributes if k == "href"} <= {f"#{i}" for i in ids}
+
+
+def test_a_models_page_has_its_growth(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from bposit.audit import Audit, write
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    with Audit(model, "bposit16,mxfp8") as audit:
+        model(torch.randn(3, 8))
+    paths = write(audit.report, tmp_path)
+    content = next(p for p in paths if p.suffix == ".html").read_text()
+    assert "Cumulative SQNR by depth" in content
+    assert Page(content).tags["figure"] == 2 + 3
+
+
+PROBE = """
+<script>
+const problems = [];
+addEventListener("error", (e) => problems.push(e.message));
+addEventListener("securitypolicyviolation", (e) => problems.push(e.violatedDirective));
+addEventListener("load", () => setTimeout(() => {
+  const heads = [...document.querySelectorAll("thead button")];
+  const keys = (i) => [...document.querySelectorAll("tbody tr")].map((r) => r.cells[i].dataset.key);
+  heads[3].click(); const up = keys(3).map(Number);
+  heads[3].click(); const down = keys(3).map(Number);
+  const sorted = (a, s) => a.every((v, i) => !i || s * (a[i - 1] - v) <= 0 || a[i - 1] === v);
+  const link = document.querySelector("tbody a"); link.click();
+  setTimeout(() => {
+    const target = document.querySelector(link.getAttribute("href"));
+    const made = {problems, up: sorted(up, 1), down: sorted(down, -1), moved: up[0] !== down[0],
+      open: target.open, focus: document.activeElement === target.firstElementChild,
+      wide: document.documentElement.scrollWidth, view: innerWidth,
+      page: getComputedStyle(document.body).backgroundColor,
+      line: getComputedStyle(document.querySelector("path.f0")).stroke};
+    document.title = "PROBED"; document.body.textContent = JSON.stringify(made);
+  }, 200);
+}, 50));
+</script>
+"""
+
+
+def browse(page: Path, width: int, dark: bool) -> dict[str, Any]:
+    """The page in Chromium at a width, with a probe that the policy is made to allow."""
+    content = page.read_text()
+    script = re.search("<script>(.*?)</script>", PROBE, re.DOTALL)
+    assert script is not None
+    allowed = b64encode(sha256(script[1].encode()).digest()).decode()
+    content = content.replace("script-src ", f"script-src &#39;sha256-{allowed}&#39; ", 1)
+    frame = page.with_name("probed.html")
+    frame.write_text(content.replace("</head>", f"{PROBE}</head>", 1))
+    dark_mode = (
+        ["--blink-settings=preferredColorScheme=0"]
+        if dark
+        else ["--blink-settings=preferredColorScheme=1"]
+    )
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+         f"--user-data-dir={page.parent / 'profile'}", f"--window-size={width},800", *dark_mode,
+         "--virtual-time-budget=3000", "--dump-dom", frame.as_uri()],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    body = re.search(r"<body[^>]*>(\{.*\})</body>", done.stdout, re.DOTALL)
+    assert body is not None, done.stdout[-500:]
+    found: dict[str, Any] = json.loads(body[1].replace("&amp;", "&"))
+    return found
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1000, False), (500, True)])
+def test_in_a_real_browser(page: Path, width: int, dark: bool) -> None:
+    if CHROMIUM is None:
+        warnings.filterwarnings("default")
+        pytest.skip("NOT RUN: THERE IS NO CHROMIUM; Debian's package is called chromium")
+    found = browse(page, width, dark)
+    assert found["problems"] == []
+    assert found["up"]
+    assert found["down"]
+    assert found["moved"]
+    assert found["open"]
+    assert found["focus"]
+    assert found["wide"] <= found["view"]
+    assert (found["page"] == "rgb(20, 23, 27)") == dark
