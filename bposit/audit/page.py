@@ -193,10 +193,11 @@ def _histogram(
     base, top, left, right = _HEIGHT - _BOTTOM, _TOP, _LEFT, _WIDTH - _RIGHT
 
     def x(e: float) -> float:
-        return round(left + (right - left) * (min(max(e, low), high) - low) / (high - low), 1)
+        share = (min(max(e, low), high) - low) / (high - low)
+        return float(round(left + (right - left) * share, 1))
 
     def y(bits: float) -> float:
-        return round(base - (base - top) * bits / most, 1)
+        return float(round(base - (base - top) * bits / most, 1))
 
     tallest = max(counts)
     bars = []
@@ -237,7 +238,8 @@ def _growth(report: Report) -> Plot | None:
     if not series:
         return None
     numbers = [v for points in series.values() for _, v in points]
-    low, high = float(min([0.0, *numbers])), float(max([1.0, *numbers]))
+    low: float = min([0.0, *numbers])
+    high: float = max([1.0, *numbers])
     base, left, right = _HEIGHT - _BOTTOM, _LEFT, _WIDTH - _RIGHT
 
     def x(i: int) -> float:
