@@ -79,6 +79,12 @@ def test_json_follows_the_schema(weights: Path) -> None:
     assert {r["format"]: r["infinite"] for r in made["tensors"][1]["rows"]}["float16"] == 9
 
 
+def test_nine_digits_are_printed(weights: Path) -> None:
+    found: list[str] = []
+    json.loads(good("audit", str(weights), "--json"), parse_float=found.append)
+    assert max(len(x.partition("e")[0].strip("-0").replace(".", "").strip("0")) for x in found) == 9
+
+
 def test_the_schema_refuses_what_is_wrong(weights: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     for change in ({"schema_version": 2}, {"kind": "x"}, {"more": 1}, {"tensors": [{}]}):

@@ -87,6 +87,15 @@ def test_relative_errors_and_digits_by_hand() -> None:
     assert row["digits_median"] == pytest.approx(-log10((1 / 1024) * (65 / 64)))
 
 
+def test_saturations_are_not_among_the_digits() -> None:
+    # bposit8 has 3 fraction bits at 1: 1 + 1/64 errs by 1/65 and 1 + 1/1024 by 1/1025
+    x = np.array([1e9] * 60 + [1 + 1 / 64] * 30 + [1 + 1 / 1024] * 40)
+    row = tensor(x, "bposit8").rows[0]
+    assert row["saturated"] == 60
+    assert row["digits_min"] == row["digits_p1"] == pytest.approx(log10(65))
+    assert row["digits_median"] == pytest.approx(log10(1025), abs=0.01)
+
+
 def test_fovea_and_fraction_bits_by_hand() -> None:
     # posit16 has 11 fraction bits in [1/16, 16), 10 in [16, 256), 9 in [256, 4096)
     made = tensor(np.array([1.0, 15.9, 1 / 16, 16.0, 256.0, 0.0, 1e30]), "posit16,float16")

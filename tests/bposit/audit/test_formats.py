@@ -96,6 +96,8 @@ def test_amax_takes_the_largest_to_the_top() -> None:
     for size in (1e-30, 0.1, 7e4, 1e30):  # never above the top, however amax/top rounds
         assert np.array_equal(np.isfinite(f.round(np.array([size, -size]))), [True, True])
     assert np.array_equal(f.round(np.zeros(3)), np.zeros(3))
+    for size in np.random.default_rng(1).uniform(1, 2, 50):
+        assert size / f.scales(np.array([size]), size) <= 448.0
 
 
 def test_a_block_shares_a_power_of_two() -> None:
@@ -104,6 +106,7 @@ def test_a_block_shares_a_power_of_two() -> None:
     x = np.full((2, BLOCK + 3), 2.0**-20)
     x[0, 0], x[0, 1], x[1, 0] = 449.0, 1.0, 1.0
     y = f.round(x)
+    assert np.asarray(f.scales(x, 0.0))[0, :BLOCK].tolist() == [1.0] * BLOCK
     assert y[0, 0] == 448.0
     assert y[0, 1] == 1.0
     assert y[0, 2] == 0.0  # 2^-20 is below half of 2^-9 there

@@ -33,6 +33,8 @@ EXACT = row("float16", None, exact=True)
         ("nar > 0 or sqnr < 40 and nar > 9", ["float16"]), ("sqnr < inf and nar < .5",
                                                            ["bposit16", "bfloat16"]),
         ("sqnr[ <16,6,5> ] < 99", ["bposit16"]), ("absent > 0", []), ("not absent > 0", []),
+        ("nar > 0 and absent > 0", []), ("not (nar > 9 and absent > 0)", []),
+        ("nar > 0 or absent > 0", ["float16"]),
     ],
 )  # fmt: skip
 def test_what_fires(text: str, fired: list[str]) -> None:

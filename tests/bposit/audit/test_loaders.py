@@ -165,6 +165,14 @@ def test_hostile_npy(what: str, zipped: bool, tmp_path: Path) -> None:
     assert not Path("exploited").exists()
 
 
+def test_objects_are_never_loaded(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(OBJECTS)
+    assert "pickled objects" in refused(tmp_path / "a.npy")
+    assert "pickled objects" in refused(
+        npz(tmp_path / "a.npz", {"a.npy": OBJECTS, "b.npy": npy(X)})
+    )
+
+
 def test_zip_bombs(tmp_path: Path) -> None:
     zeros = npy(np.zeros(1 << 23))  # 64 MiB, which deflates to 64 KiB
     path = npz(tmp_path / "a.npz", {"x.npy": zeros})

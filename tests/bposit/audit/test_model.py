@@ -80,6 +80,17 @@ def test_local_is_fed_exact_inputs_and_cumulative_what_was_delivered() -> None:
     assert rows["bfloat16"]["cancellation_max"] == pytest.approx(np.log2(513), rel=1e-8)
 
 
+def test_what_is_delivered_is_rounded() -> None:
+    # 1 + 1/256 is a tie to 1 in bfloat16, though its terms and their sum are exact
+    made = audited(linear([[1.0, 1 / 256]]), torch.ones(1, 2), formats="bfloat16")
+    row = made["layers"][0]["rows"][0]
+    assert row["cumulative_sqnr"] == pytest.approx(20 * np.log10(257), rel=1e-8)
+    assert row["rounding_sqnr"] == row["local_sqnr"] == row["cumulative_sqnr"]
+    assert row["quantization_exact"]
+    assert row["accumulation_exact"]
+    assert row["inexact"] == 1
+
+
 def test_accumulation_is_told_apart() -> None:
     # products 512, 1, 1: each 1 is lost in bposit16 (8 fraction bits) unless summed exactly
     layer = linear([[512.0, 1.0, 1.0]])
@@ -180,7 +191,8 @@ def test_the_model_is_left_as_it_was() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.ReLU()).train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     threads = torch.get_num_threads()
-    audited(model, torch.randn(2, 4))
+    made = audited(model, torch.randn(2, 4))
+    assert made["layers"][1]["rows"][0]["local_sqnr"] > 50  # nothing is dropped
     assert model.training
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

@@ -45,6 +45,9 @@ def test_threads_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     source.add("x", "float32", x.shape, lambda: x)
     for i in range(9):
         source.add(f"y{i}", "float32", y.shape, lambda: y)
+    made = sweep.sweep([source], parse_all(FORMATS), threads=1)[0]
+    for form, row in zip(parse_all(FORMATS), made.rows, strict=True):
+        assert row["inexact"] == np.count_nonzero(form.round(x) != x)
     runs = [sweep.sweep([source], parse_all(FORMATS), best=9, threads=t) for t in (1, 2, 5)]
     assert [m.rows for m in runs[0]] == [m.rows for m in runs[1]] == [m.rows for m in runs[2]]
     assert [m.best for m in runs[0]] == [m.best for m in runs[2]]
