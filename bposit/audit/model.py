@@ -14,16 +14,19 @@ from typing import Any, Self
 
 import numpy as np
 
+import posit
+import quire
+
 from ..errors import BadInput
 from . import linear, recommend, report, training
 from .figures import Block, Errors, Exponents, ordered_distance
-from .formats import BLOCK, F8, Format, finite_amax, parse_all
+from .formats import BLOCK, F8, Format, PositFormat, finite_amax, parse_all
 from .linear import Accumulate, default_mode
 from .sweep import DEFAULT_FORMATS
 
 __all__ = ["Audit"]
 
-_SAMPLE = 4096
+_SAMPLE = 1024
 _GROWTH = 8.0  # float64 roundings on the way to an element, for each one of its row: a bound
 
 
@@ -173,10 +176,11 @@ class Audit:
         }  # fmt: skip
 
     def _where(self, name: str, index: int, shape: tuple[int, int]) -> tuple[np.ndarray, slice]:
-        """Whole rows, or whole blocks of one row: which, the name and the call alone decide."""
+        """Some rows of some whole blocks: which, the name and the call alone decide."""
         rows, columns = shape
         seed = np.random.default_rng(zlib.crc32(f"{name}/{index}".encode()))
-        width = min(columns, max(BLOCK, self._sample // BLOCK * BLOCK))
+        wanted = max(int(self._sample**0.5), self._sample // rows)  # about a square, if it can be
+        width = min(columns, -(-wanted // BLOCK) * BLOCK)
         first = int(seed.integers(0, (columns - width) // BLOCK + 1)) * BLOCK
         count = min(rows, max(1, self._sample // width))
         picked = np.sort(seed.choice(rows, count, replace=False))
@@ -352,10 +356,25 @@ def _product(rows: F8, weight: F8, kind: type[np.floating[Any]]) -> F8:
 
 
 def _delivered(product: Any, form: Format, mode: Accumulate) -> tuple[F8, F8]:
+    if isinstance(form, PositFormat) and mode == "quire" and form.spec.fits_float64:
+        return _in_a_quire(product, form)
     x, w = (form.round(t.detach().numpy()) for t in (product.rows, product.weight))
     b = None if product.bias is None else form.round(product.bias.detach().numpy())
     y2 = linear.accumulated(x, w, b, form, mode, _product)
     return form.round(y2), y2
+
+
+def _in_a_quire(product: Any, form: PositFormat) -> tuple[F8, F8]:
+    """The exact product rounded once, and about what it was before, by which saturations tell."""
+    a, b = (posit.encode(t.detach().numpy(), form.spec) for t in (product.rows, product.weight))
+    add = None
+    if product.bias is not None:
+        add = posit.encode(product.bias.detach().numpy(), form.spec)
+        add = np.broadcast_to(add, (len(a), len(b)))
+    made = quire.matmul(a, np.ascontiguousarray(b.T), form.spec, add=add, threads=1)
+    y3 = np.asarray(posit.decode(made, form.spec))
+    y2 = product.rows @ product.weight.T + (0 if product.bias is None else product.bias)
+    return y3, y2.detach().numpy()
 
 
 def _outputs(unit: Any, args: Any, kwargs: Any, form: Format) -> Any:

@@ -45,7 +45,7 @@ def audit_script(
     except ImportError:
         raise BadInput(f"{target}: auditing a model needs torch: install bposit[torch]") from None
     model, metric = _made(script, name)
-    audit = Audit(model, formats, accumulate=accumulate, sample=sample or 4096, metric=metric,
+    audit = Audit(model, formats, accumulate=accumulate, sample=1024 if sample is None else sample, metric=metric,
                   chosen=chosen, bound=bound, progress=progress)  # fmt: skip
     interrupted = False
     try:

@@ -44,7 +44,7 @@ def audit(  # noqa: PLR0917
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(help="For a script: elements of each layer's output that are compared; 4096."),
+        typer.Option(help="For a script: elements of each layer's output that are compared; 1024."),
     ] = None,
     bound: Annotated[
         float, typer.Option(help="dB of SQNR that a recommended format has to reach.")
