@@ -32,6 +32,7 @@ Product = Callable[[F8, F8, type[np.floating[Any]]], F8]
 CEILING = 20 * 52 * float(np.log10(2.0))
 """dB: beyond it an SQNR says more of the reference's last rounding than of the format."""
 
+_FEW = 4096  # elements: below, a quire for each is faster than setting up one product
 _NARROW, _WIDE = posit.bposit64, PositSpec(64, 3, 8)
 assert _NARROW.f_min == _WIDE.f_min == 52
 _LOW, _HIGH = -42, 80  # exponents, as of frexp, for which <64,6,5> is enough
@@ -75,11 +76,18 @@ def exact_product(rows: F8, weight: F8, bias: F8 | None = None) -> F8:
     NaN where a term is not finite.
     """
     spec = _holding(rows, weight, *([] if bias is None else [bias]))
-    a, b = posit.encode(rows, spec), posit.encode(np.ascontiguousarray(weight.T), spec)
-    add = (
-        None if bias is None else posit.encode(np.broadcast_to(bias, (len(rows), bias.size)), spec)
-    )
-    return np.asarray(posit.decode(quire.matmul(a, b, spec, add=add, threads=1), spec))
+    if len(rows) * len(weight) <= _FEW:
+        if bias is not None:
+            rows = np.column_stack([rows, np.ones(len(rows))])
+            weight = np.column_stack([weight, bias])
+        a, b = posit.encode(rows, spec), posit.encode(weight, spec)
+        made = quire.dot(a[:, np.newaxis], b[np.newaxis], spec, threads=1)
+    else:
+        a, b = posit.encode(rows, spec), posit.encode(np.ascontiguousarray(weight.T), spec)
+        shape = len(rows), len(weight)
+        add = None if bias is None else posit.encode(np.broadcast_to(bias, shape), spec)
+        made = quire.matmul(a, b, spec, add=add, threads=1)
+    return np.asarray(posit.decode(made, spec))
 
 
 def accumulated(  # noqa: PLR0917

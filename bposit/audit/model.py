@@ -24,9 +24,9 @@ from .formats import BLOCK, F8, Format, PositFormat, finite_amax, parse_all
 from .linear import Accumulate, default_mode
 from .sweep import DEFAULT_FORMATS
 
-__all__ = ["Audit"]
+__all__ = ["DEFAULT_SAMPLE", "Audit"]
 
-_SAMPLE = 1024
+DEFAULT_SAMPLE = 1024
 _GROWTH = 8.0  # float64 roundings on the way to an element, for each one of its row: a bound
 
 
@@ -84,7 +84,7 @@ class Audit:
         formats: str | Iterable[str | Format] = DEFAULT_FORMATS,
         *,
         accumulate: str | None = None,
-        sample: int = _SAMPLE,
+        sample: int = DEFAULT_SAMPLE,
         metric: Callable[[Any], Any] | None = None,
         chosen: Callable[[str], bool] = lambda _: True,
         bound: float = recommend.BOUND,

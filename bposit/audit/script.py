@@ -41,11 +41,12 @@ def audit_script(
         raise BadInput(f"{target}: give the arguments of forward: --inputs data.npz")
     arrays = _arrays(inputs, max_bytes)
     try:
-        from .model import Audit
+        from .model import DEFAULT_SAMPLE, Audit
     except ImportError:
         raise BadInput(f"{target}: auditing a model needs torch: install bposit[torch]") from None
     model, metric = _made(script, name)
-    audit = Audit(model, formats, accumulate=accumulate, sample=1024 if sample is None else sample, metric=metric,
+    compared = DEFAULT_SAMPLE if sample is None else sample
+    audit = Audit(model, formats, accumulate=accumulate, sample=compared, metric=metric,
                   chosen=chosen, bound=bound, progress=progress)  # fmt: skip
     interrupted = False
     try:

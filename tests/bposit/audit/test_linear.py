@@ -45,6 +45,13 @@ def test_the_reference_is_exact(spread: int, biased: bool) -> None:
             assert abs(Fraction(found[i, j]) - wanted[i][j]) <= abs(wanted[i][j]) / (1 << 52)
 
 
+def test_large_products_are_the_small_ones() -> None:
+    rng = np.random.default_rng(9)
+    rows, weight, bias = rng.normal(size=(90, 20)), rng.normal(size=(70, 20)), rng.normal(size=70)
+    whole = linear.exact_product(rows, weight, bias)
+    assert np.array_equal(whole[:9, :8], linear.exact_product(rows[:9], weight[:8], bias[:8]))
+
+
 def test_total_cancellation_is_zero_not_noise() -> None:
     rows = np.array([[1e16, 1.0, -1e16]])
     assert linear.exact_product(rows, np.ones((1, 3)))[0, 0] == 1.0
