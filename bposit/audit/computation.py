@@ -14,7 +14,8 @@ import posit
 
 from ..errors import BadInput
 from . import recommend, report
-from .figures import Block, Errors, Exponents, decibels, ordered_distance
+from .exponents import Exponents
+from .figures import Block, Errors, decibels, ordered_distance
 from .formats import F8, Float, Format, PositFormat, parse_all
 from .sweep import DEFAULT_FORMATS
 

@@ -15,9 +15,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from .exponents import Exponents, biased, per_gap
 from .formats import F8, I8, Format
+from .outside import parted
 
-__all__ = ["Block", "Errors", "Exponents", "decibels", "ordered_distance", "power"]
+__all__ = ["Block", "Errors", "decibels", "ordered_distance", "power"]
 
 _STEPS = 64  # bins an octave of relative errors, so that an upper edge is at most 1.6 % high
 _LOW, _HIGH = -64, 64  # octaves with bins; a float64 that differs, differs by 2^-53 at least
@@ -25,7 +27,6 @@ _BINS = (_HIGH - _LOW) * _STEPS
 _SHIFT = 52 - _STEPS.bit_length() + 1  # keeps the exponent and 6 bits of a float64's fraction
 _BIAS = 1023
 _LARGEST = 2.0**1023  # that a report prints; error over a subnormal may be beyond
-_FIRST = -_BIAS  # the exponent under which subnormal float64 are counted
 
 
 def power(x: F8) -> Fraction:
@@ -45,47 +46,15 @@ def decibels(signal: Fraction, noise: Fraction) -> float:
     return 10 * (log10(ratio.numerator) - log10(ratio.denominator))
 
 
-@dataclass
-class Exponents:
-    """How many values lie in each binade [2^e, 2^(e+1)); zeros and non-finite ones are not in."""
-
-    counts: I8 = field(default_factory=lambda: np.zeros(2048, np.int64))  # by biased exponent
-
-    @classmethod
-    def of(cls, x: F8) -> Self:
-        biased = (np.ascontiguousarray(x).reshape(-1).view(np.int64) >> 52) & 2047
-        counts = np.bincount(biased, minlength=2048)
-        counts[0] -= x.size - np.count_nonzero(x)
-        counts[2047] = 0
-        return cls(counts)
-
-    def __iadd__(self, other: Exponents) -> Self:
-        self.counts = self.counts + other.counts
-        return self
-
-    @property
-    def bins(self) -> tuple[int, list[int]]:
-        """The first exponent in use, and the counts from there to the last."""
-        used = np.flatnonzero(self.counts)
-        if not used.size:
-            return 0, []
-        first, last = int(used[0]), int(used[-1])
-        return first + _FIRST, [int(c) for c in self.counts[first : last + 1]]
-
-    def fraction_bits(self, form: Format) -> dict[int, int]:
-        """Values by the fraction bits that a format has for them; -1 where it is out of range."""
-        used = np.flatnonzero(self.counts)
-        found: dict[int, int] = {}
-        for bits, count in zip(form.fraction_bits(used + _FIRST), self.counts[used], strict=True):
-            found[int(bits)] = found.get(int(bits), 0) + int(count)
-        return dict(sorted(found.items()))
-
-
 class Block:
-    """Some reference values and what all formats share of them; x is float64 of any shape."""
+    """Some reference values and what all formats share of them; x is float64 of any shape.
 
-    def __init__(self, x: F8) -> None:
+    Of values over their scales, ``scale`` are those.
+    """
+
+    def __init__(self, x: F8, scale: F8 | float = 1.0) -> None:
         self.x = x
+        self.scale = scale
         self.finite = bool(np.isfinite(x).all())
         self.size = np.abs(x)
 
@@ -107,6 +76,19 @@ class Block:
         return power(self.x if self.finite else self.x[np.isfinite(self.x)])
 
     @cached_property
+    def places(self) -> I8:
+        """Biased exponents, as one axis."""
+        return biased(self.x)
+
+    @cached_property
+    def exponents(self) -> Exponents:
+        return Exponents.at(self.places, self.zeros)
+
+    def __getitem__(self, kept: npt.NDArray[np.bool_]) -> Block:
+        scale = self.scale
+        return Block(self.x[kept], scale[kept] if isinstance(scale, np.ndarray) else scale)
+
+    @cached_property
     def divisor(self) -> F8:
         """|x| with 1 for zero, whose error is divided by nothing."""
         return np.where(self.size, self.size, 1.0) if self.zeros else self.size
@@ -117,6 +99,9 @@ def _range(size: F8) -> tuple[float, float]:
     high = float(np.max(size, initial=0.0, where=kept))
     kept &= size > 0
     return float(np.min(size, initial=np.inf, where=kept)), high
+
+
+_MOST = frozenset({"relative_max", "counted_max", "gap_error", "ulps"})
 
 
 @dataclass
@@ -136,6 +121,7 @@ class Errors:
     infinite: int = 0  # ±∞ made of finite numbers
     nar: int = 0
     nar_made: int = 0  # of those, from finite numbers
+    gap_error: float = 0.0  # of values between the smallest and the largest magnitude
     ulps: int = 0
     bins: I8 = field(default_factory=lambda: np.zeros(_BINS, np.int64))  # relative errors > 0
     special: I8 = field(default_factory=lambda: np.zeros(_BINS, np.int64))  # of those, saturations
@@ -143,12 +129,7 @@ class Errors:
     def __iadd__(self, other: Errors) -> Self:
         for name, value in vars(other).items():
             mine = getattr(self, name)
-            joined = (
-                max(mine, value)
-                if name in ("relative_max", "counted_max", "ulps")
-                else mine + value
-            )
-            setattr(self, name, joined)
+            setattr(self, name, max(mine, value) if name in _MOST else mine + value)
         return self
 
     def add(self, block: Block, y: F8, form: Format, z: Block | None = None) -> None:
@@ -161,8 +142,8 @@ class Errors:
         self.nar_made += int(np.count_nonzero(nan & known))
         self.infinite += int(np.count_nonzero(np.isinf(y) & known))
         kept = known & np.isfinite(y)
-        part = Block(block.x[kept])
-        self._add_finite(part, y[kept], form, Block(z.x[kept]) if z else part)
+        part = block[kept]
+        self._add_finite(part, y[kept], form, z[kept] if z else part)
 
     def _add_finite(self, block: Block, y: F8, form: Format, z: Block) -> None:
         wrong = np.subtract(y, block.x)
@@ -175,6 +156,9 @@ class Errors:
         self.inexact += inexact
         self.noise += power(wrong)
         relative = np.abs(wrong, out=wrong)
+        low, high = z.range
+        outside = low < form.bottom or high > form.top
+        self._count_gaps(wrong, form, z, outside)
         with np.errstate(over="ignore"):
             relative /= block.divisor
         if block.zeros:  # a zero that did not stay one has no relative error
@@ -186,16 +170,24 @@ class Errors:
         np.clip(place, 0, _BINS - 1, out=place)
         self.bins += np.bincount(place, minlength=_BINS)
         self.bins[0] -= exact
-        low, high = z.range
-        if low < form.bottom or high > form.top or not y.all():
+        if outside or not y.all():
             self._count_outside(z.size, y, form, relative, place)
         else:
             self.counted_max = max(self.counted_max, float(relative.max()))
 
+    def _count_gaps(self, wrong: F8, form: Format, z: Block, outside: bool) -> None:
+        gaps = per_gap(form)[z.places].reshape(wrong.shape)
+        with np.errstate(over="ignore"):
+            gaps *= wrong / z.scale if form.is_scaled else wrong
+        most = (
+            np.max(gaps, initial=0.0, where=(z.size >= form.bottom) & (z.size <= form.top))
+            if outside
+            else gaps.max()
+        )
+        self.gap_error = max(self.gap_error, float(most))
+
     def _count_outside(self, size: F8, y: F8, form: Format, relative: F8, place: I8) -> None:
-        beyond = size > form.top
-        below = (size > 0) & (size < form.bottom)
-        gone = (size > 0) & (y == 0)
+        beyond, below, gone = parted(size, y, form)
         self.saturated += int(np.count_nonzero(beyond))
         self.to_minpos += int(np.count_nonzero(below & (y != 0)))
         self.to_zero += int(np.count_nonzero(gone))
@@ -245,6 +237,7 @@ class Errors:
             "failed": self.failed,
             "relative_max": min(self.relative_max, _LARGEST) if self.valid else None,
             "relative_p999": self.relative_error(0.999) if self.valid else None,
+            "gap_error": min(self.gap_error, _LARGEST),
             "ulps": self.ulps,
             "saturated": self.saturated,
             "to_minpos": self.to_minpos,

@@ -24,7 +24,7 @@ from .figures import decibels, power
 from .formats import F8, Format, PositFormat
 
 __all__ = ["CEILING", "Accumulate", "Cancellation", "Parts", "accumulated", "cancellation",
-           "default_mode", "exact_product", "modes", "parts"]  # fmt: skip
+           "default_mode", "exact_product", "exact_sums", "modes", "parts"]  # fmt: skip
 
 Accumulate = Literal["per_op", "float32", "float64", "quire"]
 Product = Callable[[F8, F8, type[np.floating[Any]]], F8]
@@ -32,7 +32,7 @@ Product = Callable[[F8, F8, type[np.floating[Any]]], F8]
 CEILING = 20 * 52 * float(np.log10(2.0))
 """dB: beyond it an SQNR says more of the reference's last rounding than of the format."""
 
-_FEW = 4096  # elements: below, a quire for each is faster than setting up one product
+_FEW = 256  # elements: up to so many, a quire for each is faster than setting up one product
 _NARROW, _WIDE = posit.bposit64, PositSpec(64, 3, 8)
 assert _NARROW.f_min == _WIDE.f_min == 52
 _LOW, _HIGH = -42, 80  # exponents, as of frexp, for which <64,6,5> is enough
@@ -75,19 +75,34 @@ def exact_product(rows: F8, weight: F8, bias: F8 | None = None) -> F8:
 
     NaN where a term is not finite.
     """
-    spec = _holding(rows, weight, *([] if bias is None else [bias]))
     if len(rows) * len(weight) <= _FEW:
-        if bias is not None:
-            rows = np.column_stack([rows, np.ones(len(rows))])
-            weight = np.column_stack([weight, bias])
-        a, b = posit.encode(rows, spec), posit.encode(weight, spec)
-        made = quire.dot(a[:, np.newaxis], b[np.newaxis], spec, threads=1)
-    else:
-        a, b = posit.encode(rows, spec), posit.encode(np.ascontiguousarray(weight.T), spec)
-        shape = len(rows), len(weight)
-        add = None if bias is None else posit.encode(np.broadcast_to(bias, shape), spec)
-        made = quire.matmul(a, b, spec, add=add, threads=1)
+        a, b = _joined(rows, weight, bias)
+        return _sums(a[:, np.newaxis], b[np.newaxis])
+    spec = _holding(rows, weight, *([] if bias is None else [bias]))
+    p, q = posit.encode(rows, spec), posit.encode(np.ascontiguousarray(weight.T), spec)
+    add = None
+    if bias is not None:
+        add = np.broadcast_to(posit.encode(bias, spec), (len(rows), len(weight)))
+    made = quire.matmul(p, q, spec, add=add, threads=1)
     return np.asarray(posit.decode(made, spec))
+
+
+def exact_sums(rows: F8, weight: F8, bias: F8 | None = None) -> F8:
+    """Σ rows (M, K) · weight (M, K) + bias (M,) along K, each as in :func:`exact_product`."""
+    return _sums(*_joined(rows, weight, bias))
+
+
+def _joined(rows: F8, weight: F8, bias: F8 | None) -> tuple[F8, F8]:
+    """The bias as one more weight, of ones."""
+    if bias is None:
+        return rows, weight
+    return np.column_stack([rows, np.ones(len(rows))]), np.column_stack([weight, bias])
+
+
+def _sums(a: F8, b: F8) -> F8:
+    spec = _holding(a, b)
+    p, q = posit.encode(a, spec), posit.encode(b, spec)
+    return np.asarray(posit.decode(quire.dot(p, q, spec, threads=1), spec))
 
 
 def accumulated(  # noqa: PLR0917

@@ -12,14 +12,13 @@ import numpy.typing as npt
 from posit import PositSpec
 
 from ..errors import BadInput
-from .figures import Exponents
+from .exponents import FIRST, Exponents
 from .formats import Format, PositFormat
 
 __all__ = ["BOUND", "candidates", "narrowest", "ranked"]
 
 BOUND = 40.0  # dB: a relative error of 1 % of the root mean square
 _MEASURED = 3
-_FIRST = -1023  # exponent of the first bin
 
 
 def narrowest(
@@ -55,7 +54,7 @@ def candidates(n: int, exponents: Exponents, dtype: np.dtype[Any]) -> list[Posit
         raise BadInput(f"--best {n}: a posit has 3 to 64 bits")
     used = np.flatnonzero(exponents.counts)
     weights = exponents.counts[used].astype(np.float64)
-    e = used + _FIRST
+    e = used + FIRST
     try:
         import ml_dtypes
 
@@ -69,16 +68,9 @@ def candidates(n: int, exponents: Exponents, dtype: np.dtype[Any]) -> list[Posit
             if rs << es > 1022:
                 continue
             form = PositFormat.of(PositSpec(n, rs, es))
-            noise = _noise(form.fraction_bits(e), _cut(form.spec, e), e - top, held)
+            noise = _noise(form.fraction_bits(e), form.cut_bits(e), e - top, held)
             scored.append((float(np.dot(weights, noise)), rs, es, form))
     return [form for *_, form in sorted(scored, key=lambda s: s[:3])[:_MEASURED]]
-
-
-def _cut(spec: PositSpec, e: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Exponent bits that do not fit beside the regime, at each magnitude."""
-    r = e >> spec.es
-    regime = np.minimum(np.where(r >= 0, r + 2, 1 - r), spec.rs)
-    return np.asarray(np.maximum(spec.es + 1 + regime - spec.n, 0), np.int64)
 
 
 def _noise(

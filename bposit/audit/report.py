@@ -36,14 +36,15 @@ Report = dict[str, Any]
 
 _COUNTS = ("n", "zeros", "nonfinite", "saturated", "to_minpos", "to_zero", "infinite", "nar",
            "inexact")  # fmt: skip
-_COMMON = (*_COUNTS, "relative_max", "relative_p999", "ulps", "digits_min", "digits_p1",
+_COMMON = (*_COUNTS, "relative_max", "relative_p999", "gap_error", "ulps", "digits_min", "digits_p1",
            "digits_median", "sqnr_change")  # fmt: skip
 TENSOR_FIGURES = frozenset({*_COMMON, "sqnr", "bytes", "fovea"})
 LAYER_FIGURES = frozenset(
     {
-        *_COMMON, "local_sqnr", "cumulative_sqnr", "quantization_sqnr", "accumulation_sqnr",
+        *(set(_COMMON) - {"inexact"}), "local_sqnr", "cumulative_sqnr", "quantization_sqnr", "accumulation_sqnr",
         "rounding_sqnr", "cross_share", "cancellation_median", "cancellation_p99",
         "cancellation_max", "cancellation_total", "metric_change", "stagnation", "versor_defect",
+        "drift_sqnr", "fovea", "bytes",
     }
 )  # fmt: skip
 _CURVE = range(-256, 256)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from ..errors import BadInput
 from . import recommend
-from .figures import Block, Errors, Exponents
+from .exponents import Exponents
+from .figures import Block, Errors
 from .formats import BLOCK, F8, Format, finite_amax, parse_all
 from .source import MAX_BYTES, Source, Tensor
 
@@ -127,14 +128,14 @@ def _measure_part(
         part.zeros += block.zeros
         part.nonfinite += block.nonfinite
         part.low, part.high = min(part.low, block.range[0]), max(part.high, block.range[1])
-        part.exponents += Exponents.of(block.x)
+        part.exponents += block.exponents
         scaled = iter(part.scaled)
         for form, errors in zip(formats, part.errors, strict=True):
             if form.is_scaled:
                 scale = form.scales(block.x, amax)
-                z = Block(block.x / scale)
+                z = Block(block.x / scale, scale)
                 exponents = next(scaled)
-                exponents += Exponents.of(z.x)
+                exponents += z.exponents
                 errors.add(block, form.nearest(z.x) * scale, form, z)
             else:
                 errors.add(block, form.nearest(block.x), form)

@@ -8,7 +8,8 @@ import pytest
 
 import posit
 from bposit.audit import figures, tensor
-from bposit.audit.figures import Block, Errors, Exponents, decibels, ordered_distance, power
+from bposit.audit.exponents import Exponents
+from bposit.audit.figures import Block, Errors, decibels, ordered_distance, power
 from bposit.audit.formats import F8, PositFormat, parse
 
 
@@ -119,6 +120,39 @@ def test_ulps_count_patterns_across_the_taper() -> None:
     assert ordered_distance(wanted * (1 + 2.0**-20), wanted, f) == 0  # rounded first
     assert ordered_distance(np.array([2.0**-24]), np.array([-(2.0**-24)]), parse("float16")) == 2
     assert ordered_distance(np.array([np.nan]), np.array([1.0]), f) == 0
+
+
+def test_arithmetic_gap_error_by_hand() -> None:
+    # posit16 has 2^52, 2^56, then nothing: numbers above 2^54 go up, by pattern; the gap is 15·2^52
+    x = 2.0**54 * (1 + 2.0**-20)
+    assert tensor(np.array([x]), "posit16").rows[0]["gap_error"] == pytest.approx(
+        (2.0**56 - x) / (15 * 2.0**52), rel=1e-8
+    )
+    # bfloat16 has 7 fraction bits: 2^-9 is a quarter of a gap at 1 and a half at 1/2
+    x = 1 + 2.0**-9
+    assert tensor(np.array([x, 0.0]), "bfloat16").rows[0]["gap_error"] == 0.25
+    assert tensor(np.array([x / 2 + 2.0**-10]), "bfloat16").rows[0]["gap_error"] == 0.5
+    # subnormal float16 are 2^-24 apart; what is under the smallest is counted elsewhere
+    assert tensor(np.array([2.0**-23 * 1.125]), "float16").rows[0]["gap_error"] == 0.25
+    assert tensor(np.array([2.0**-26, 1e6]), "float16").rows[0]["gap_error"] == 0.0
+    # amax takes 3·448 to 448: 3·(8 + 1/4) is a quarter of the gap, 3, away
+    row = tensor(np.array([3 * 448.0, 3 * 8.25]), "float8_e4m3fn@amax").rows[0]
+    assert row["gap_error"] == pytest.approx(0.25)
+    # results that are not the nearest: 3 gaps and more; an error on zero has no gap
+    found = errors(np.array([1.0, 0.0, -1.0]), np.array([1 + 3 / 128, 1.0, -1.0]), "bfloat16")
+    assert found.gap_error == 3.0
+
+
+@pytest.mark.parametrize("name", ["bposit16", "posit16", "bposit8", "float16", "n9_rs4_es3",
+                                  "float8_e4m3fn", "float4_e2m1fn"])  # fmt: skip
+def test_rounding_stays_within_half_a_gap_unless_exponents_are_cut(name: str) -> None:
+    f = parse(name)
+    rng = np.random.default_rng(5)
+    low, high = np.log2(f.bottom), np.log2(f.top)
+    x = np.exp2(rng.uniform(low, high, 20000))
+    found = tensor(x[(x >= f.bottom) & (x <= f.top)], name).rows[0]["gap_error"]
+    limit = 0.8 if name == "posit16" else 0.5
+    assert 0.95 * limit < found <= limit
 
 
 @pytest.mark.parametrize("size", [1e-320, 1e-200, 1.0, 1e150, 1e308])

@@ -8,7 +8,7 @@ import pytest
 
 import posit
 from bposit.audit import recommend, sweep, tensor
-from bposit.audit.figures import Exponents
+from bposit.audit.exponents import Exponents
 from bposit.audit.formats import parse, parse_all
 from bposit.audit.source import Source
 from bposit.errors import BadInput

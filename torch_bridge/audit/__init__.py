@@ -1,0 +1,22 @@
+"""Run a model again, one unit at a time in other hands: the hooks under ``bposit audit``.
+
+A unit is a module without modules inside, or an attention, which calls none of those it has. What
+happens between units (residual additions, functional calls) runs as it stands, and is listed.
+"""
+
+from .forms import Linear, linear_form
+from .units import Call, Run, run, shadow, single_threaded, units
+from .values import first_float, map_floats
+
+__all__ = [
+    "Call",
+    "Linear",
+    "Run",
+    "first_float",
+    "linear_form",
+    "map_floats",
+    "run",
+    "shadow",
+    "single_threaded",
+    "units",
+]
