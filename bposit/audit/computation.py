@@ -15,8 +15,9 @@ import posit
 from ..errors import BadInput
 from . import recommend, report
 from .exponents import Exponents
-from .figures import Block, Errors, decibels, ordered_distance
+from .figures import Block, Errors, ordered_distance
 from .formats import F8, Float, Format, PositFormat, parse_all
+from .power import decibels
 from .sweep import DEFAULT_FORMATS
 
 __all__ = ["expression"]

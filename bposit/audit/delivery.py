@@ -10,11 +10,11 @@ import posit
 import quire
 
 from . import linear
-from .figures import Block, Errors
 from .formats import F8, Format, PositFormat, finite_amax
 from .layers import Known, outputs, product, quantized, table
 from .linear import Accumulate
 from .outside import Outside, outside
+from .power import ratio
 
 __all__ = ["delivered", "row"]
 
@@ -90,11 +90,8 @@ def row(  # noqa: PLR0917
     known: Known, i: int, form: Format, mode: Accumulate, y3: F8, counts: Outside
 ) -> dict[str, Any]:
     """A layer's row: what it does alone, what it delivered, and counts over all of that."""
-    cumulative = Errors()
     some = known.sampled(y3)
-    if some is not None:
-        cumulative.add(Block(known.values), some, form)
-    found = cumulative.row()
+    found = ratio(known.values, np.full_like(known.values, np.nan) if some is None else some)
     bits = known.exponents.fraction_bits(form)
     nonzero = sum(bits.values())
     local = known.local[i]

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from .exponents import Exponents, biased, per_gap
 from .formats import F8, I8, Format
 from .outside import parted
+from .power import decibels, power
 
-__all__ = ["Block", "Errors", "decibels", "ordered_distance", "power"]
+__all__ = ["Block", "Errors", "ordered_distance"]
 
 _STEPS = 64  # bins an octave of relative errors, so that an upper edge is at most 1.6 % high
 _LOW, _HIGH = -64, 64  # octaves with bins; a float64 that differs, differs by 2^-53 at least
@@ -27,23 +28,6 @@ _BINS = (_HIGH - _LOW) * _STEPS
 _SHIFT = 52 - _STEPS.bit_length() + 1  # keeps the exponent and 6 bits of a float64's fraction
 _BIAS = 1023
 _LARGEST = 2.0**1023  # that a report prints; error over a subnormal may be beyond
-
-
-def power(x: F8) -> Fraction:
-    """Σ x² of finite numbers: each block within 2^-45, relative; no overflow or underflow."""
-    size = float(np.max(np.abs(x), initial=0.0))
-    if not size:
-        return Fraction(0)
-    e = int(np.clip(np.frexp(size)[1], -1000, 1000))  # 2^±1000 and its inverse are normal
-    part = x.reshape(-1) * 2.0**-e
-    part *= part
-    return Fraction(float(np.add.reduce(part))) * Fraction(4) ** e
-
-
-def decibels(signal: Fraction, noise: Fraction) -> float:
-    """10·log10(signal / noise) of positive numbers of any size."""
-    ratio = signal / noise
-    return 10 * (log10(ratio.numerator) - log10(ratio.denominator))
 
 
 class Block:

@@ -15,7 +15,18 @@ from .figures import Block, Errors, ordered_distance
 from .formats import BLOCK, F8, Format, finite_amax, lines
 from .linear import Accumulate
 
-__all__ = ["Known", "Pair", "alone", "best", "held", "outputs", "product", "quantized", "seen", "table"]
+__all__ = [
+    "Known",
+    "Pair",
+    "alone",
+    "best",
+    "held",
+    "outputs",
+    "product",
+    "quantized",
+    "seen",
+    "table",
+]
 
 Pair = tuple[Format, Accumulate]
 
@@ -135,11 +146,12 @@ def alone(  # noqa: PLR0917
         return _product_alone(form, known, whole, pairs)
     from torch_bridge import audit as hooks
 
-    found, made = [], {}
+    found: list[dict[str, Any]] = []
+    made: dict[str, F8] = {}
     for f, _ in pairs:
         if f.name not in made:
-            out = hooks.first_float(outputs(call, args, kwargs, f))
-            made[f.name] = known.sampled(table(out))
+            out = table(hooks.first_float(outputs(call, args, kwargs, f)))
+            made[f.name] = np.ascontiguousarray(out[known.rows_at, known.columns_at])
         y0, y1 = known.values, made[f.name]
         y3 = held(y1, f, whole)
         found.append({**_errors(y0, y3, f, whole), **linear.parts(y0, y1, y1, y3).row()})

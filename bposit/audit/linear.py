@@ -20,8 +20,8 @@ import quire
 from posit import PositSpec
 
 from ..errors import BadInput
-from .figures import decibels, power
 from .formats import F8, Format, PositFormat
+from .power import decibels, power
 
 __all__ = ["CEILING", "Accumulate", "Cancellation", "Parts", "accumulated", "cancellation",
            "default_mode", "exact_product", "exact_sums", "modes", "parts"]  # fmt: skip

@@ -50,7 +50,7 @@ class Audit:
     bound : float
         dB of cumulative SQNR that a recommended format must reach.
     best : int, optional
-        Also search the best ``<n, rs, es>`` of this n for each output, and measure it on the sample.
+        Also search the best ``<n, rs, es>`` of this n for each output; measured on the sample.
     progress : callable, optional
         Told 1 for each format that a call was measured in.
     """
@@ -72,8 +72,12 @@ class Audit:
             raise BadInput(f"--sample {sample}: at least one element is compared")
         self.formats = parse_all(formats)
         self._modes = linear.modes(accumulate)
-        self.pairs: list[Pair] = [(f, m) for f in self.formats for m in self._modes or (default_mode(f),)
-                      if not (m == "per_op" and f.is_scaled)]  # fmt: skip
+        self.pairs: list[Pair] = [
+            (f, mode)
+            for f in self.formats
+            for mode in self._modes or (default_mode(f),)
+            if not (mode == "per_op" and f.is_scaled)
+        ]
         if not self.pairs:
             raise BadInput("--accumulate per_op: these formats scale whole tensors, and have none")
         self._model, self._sample, self._metric = model, sample, metric

@@ -23,8 +23,8 @@ import numpy as np
 from ..errors import BadInput
 from .formats import Format
 from .gate import Gate, value
+from .measure import Measured
 from .source import Source
-from .sweep import Measured
 
 __all__ = [
     "LAYER_FIGURES", "SCHEMA_VERSION", "TENSOR_FIGURES", "Report", "build", "compare", "dumps",
@@ -34,17 +34,16 @@ __all__ = [
 SCHEMA_VERSION = 1
 Report = dict[str, Any]
 
-_COUNTS = ("n", "zeros", "nonfinite", "saturated", "to_minpos", "to_zero", "infinite", "nar",
-           "inexact")  # fmt: skip
-_COMMON = (*_COUNTS, "relative_max", "relative_p999", "gap_error", "ulps", "digits_min", "digits_p1",
-           "digits_median", "sqnr_change")  # fmt: skip
-TENSOR_FIGURES = frozenset({*_COMMON, "sqnr", "bytes", "fovea"})
+_COMMON = ("n", "zeros", "nonfinite", "saturated", "to_minpos", "to_zero", "infinite", "nar",
+           "relative_max", "relative_p999", "gap_error", "ulps", "digits_min", "digits_p1",
+           "digits_median", "bytes", "fovea", "sqnr_change")  # fmt: skip
+TENSOR_FIGURES = frozenset({*_COMMON, "sqnr", "inexact"})
 LAYER_FIGURES = frozenset(
     {
-        *(set(_COMMON) - {"inexact"}), "local_sqnr", "cumulative_sqnr", "quantization_sqnr", "accumulation_sqnr",
+        *_COMMON, "local_sqnr", "cumulative_sqnr", "quantization_sqnr", "accumulation_sqnr",
         "rounding_sqnr", "cross_share", "cancellation_median", "cancellation_p99",
         "cancellation_max", "cancellation_total", "metric_change", "stagnation", "versor_defect",
-        "drift_sqnr", "fovea", "bytes",
+        "drift_sqnr",
     }
 )  # fmt: skip
 _CURVE = range(-256, 256)

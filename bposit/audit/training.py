@@ -11,8 +11,8 @@ import numpy as np
 
 import posit
 
-from .figures import decibels, power
 from .formats import F8, Format, PositFormat
+from .power import decibels, power
 
 __all__ = ["Weights", "added", "versor_defect"]
 

@@ -103,8 +103,10 @@ class _Between(TorchFunctionMode):
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         made = function(*args, **(kwargs or {}))
+        if self.inside:
+            return made
         name = getattr(function, "__name__", str(function))
-        if not self.inside and name not in _MOVES and first_float(made) is not None:
+        if name not in _MOVES and first_float(made) is not None:
             self.found[(resolve_name(function) or name).removeprefix("torch.")] += 1
         return made
 

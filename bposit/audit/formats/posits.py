@@ -72,8 +72,9 @@ class PositFormat(Format):
 
     def nearest(self, z: F8) -> F8:
         if self.spec.fits_float64:
-            return posit.round_to(z, self.spec)
+            return np.asarray(posit.round_to(z, self.spec))
         return np.asarray(posit.decode(posit.encode(z, self.spec), self.spec))
 
     def order(self, z: F8) -> I8:
-        return np.asarray(posit.encode(z, self.spec)).astype(np.int64)
+        found: I8 = np.asarray(posit.encode(z, self.spec)).astype(np.int64)
+        return found

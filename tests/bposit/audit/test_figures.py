@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import posit
-from bposit.audit import figures, tensor
+from bposit.audit import tensor
 from bposit.audit.exponents import Exponents
-from bposit.audit.figures import Block, Errors, decibels, ordered_distance, power
+from bposit.audit.figures import Block, Errors, ordered_distance
 from bposit.audit.formats import F8, PositFormat, parse
+from bposit.audit.power import decibels, power, ratio
 
 
 def errors(x: F8, y: F8, name: str = "bposit16") -> Errors:
@@ -53,6 +54,14 @@ def test_pairs_that_are_not_finite_are_left_out_of_sqnr_and_counted() -> None:
     found = errors(x, np.array([3.5, 4.0, np.nan, np.nan]))
     assert found.sqnr == pytest.approx(20.0, abs=1e-12)
     assert (found.nar, found.nar_made, found.infinite) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("x", [[3.0, 4.0], [0.0, 0.0], [1.0, np.nan], [np.inf, np.nan]])
+@pytest.mark.parametrize("y", [[3.0, 4.0], [3.5, 4.0], [0.0, 0.0], [np.nan, 2.0], [np.inf, 1.0]])
+def test_the_ratio_alone_is_that_of_all_figures(x: list[float], y: list[float]) -> None:
+    a, b = np.array(x), np.array(y)
+    row = errors(a, b).row()
+    assert ratio(a, b) == {k: row[k] for k in ("sqnr", "exact", "failed")}
 
 
 def test_saturations_by_hand() -> None:
@@ -200,4 +209,4 @@ def test_a_wrong_figure_is_seen() -> None:
     x = np.random.default_rng(4).normal(size=1000)
     exact = sum(Fraction(v) ** 2 for v in x.tolist())
     assert abs(power(x[1:]) / exact - 1) > Fraction(1, 1 << 45)
-    assert figures.decibels(Fraction(100), Fraction(1)) == 20.0
+    assert decibels(Fraction(100), Fraction(1)) == 20.0

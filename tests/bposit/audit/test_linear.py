@@ -8,8 +8,8 @@ import pytest
 
 import posit
 from bposit.audit import linear
-from bposit.audit.figures import decibels
 from bposit.audit.formats import F8, PositFormat, parse
+from bposit.audit.power import decibels
 from bposit.errors import BadInput
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import posit
-from bposit.audit import recommend, sweep, tensor
+from bposit.audit import measure, recommend, sweep, tensor
 from bposit.audit.exponents import Exponents
 from bposit.audit.formats import parse, parse_all
 from bposit.audit.source import Source
@@ -37,7 +37,8 @@ def test_blocks_make_no_difference(shape: tuple[int, ...], monkeypatch: pytest.M
 
 
 def test_threads_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "_TASK", 1 << 17)
+    monkeypatch.setattr(measure, "TASK", 1 << 17)
+    monkeypatch.setattr(sweep, "TASK", 1 << 17)
     rng = np.random.default_rng(6)
     x = (rng.normal(size=(900, 701)) * 10.0 ** rng.integers(-4, 4, (900, 701))).astype(np.float32)
     y = rng.normal(size=50).astype(np.float32)
