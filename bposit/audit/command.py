@@ -135,7 +135,7 @@ def _model(
     with _progress(len(formats)) as advance:
         return audit_script(
             given.targets[0], given.inputs, formats, accumulate=given.accumulate, chosen=chosen,
-            layers=given.layers, sample=given.sample, bound=given.bound,
+            layers=given.layers, sample=given.sample, bound=given.bound, best=given.best,
             max_bytes=given.max_bytes, progress=advance,
         )  # fmt: skip
 

@@ -29,6 +29,7 @@ def audit_script(
     layers: str | None,
     sample: int | None,
     bound: float,
+    best: int | None,
     max_bytes: int,
     progress: Callable[[int], None],
 ) -> tuple[Report, bool]:
@@ -47,7 +48,7 @@ def audit_script(
     model, metric = _made(script, name)
     compared = DEFAULT_SAMPLE if sample is None else sample
     audit = Audit(model, formats, accumulate=accumulate, sample=compared, metric=metric,
-                  chosen=chosen, bound=bound, progress=progress)  # fmt: skip
+                  chosen=chosen, bound=bound, best=best, progress=progress)  # fmt: skip
     interrupted = False
     try:
         audit.measure(**arrays)

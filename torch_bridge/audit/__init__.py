@@ -4,7 +4,7 @@ A unit is a module without modules inside, or an attention, which calls none of 
 happens between units (residual additions, functional calls) runs as it stands, and is listed.
 """
 
-from .forms import Linear, linear_form
+from .forms import Linear, is_by_rows, linear_form
 from .units import Call, Run, run, shadow, single_threaded, units
 from .values import first_float, map_floats
 
@@ -13,6 +13,7 @@ __all__ = [
     "Linear",
     "Run",
     "first_float",
+    "is_by_rows",
     "linear_form",
     "map_floats",
     "run",

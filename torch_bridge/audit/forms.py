@@ -9,7 +9,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Linear", "linear_form"]
+__all__ = ["Linear", "is_by_rows", "linear_form"]
+
+_ELEMENTWISE = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh,
+    nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Identity,
+    nn.Dropout,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,15 @@ class Linear:
     bias: Tensor | None
     fold: Callable[[Tensor], Tensor]  # (M, N) to the shape that the unit returns
     unfold: Callable[[Tensor], Tensor]  # and back
+
+
+def is_by_rows(unit: nn.Module, args: tuple[Any, ...]) -> bool:
+    """Whether each row, along the last axis, of a call's output follows from that of its input."""
+    if len(args) != 1 or not isinstance(args[0], Tensor) or not args[0].is_floating_point():
+        return False
+    if type(unit) in (nn.LayerNorm, nn.RMSNorm):
+        return len(unit.normalized_shape) == 1  # type: ignore[arg-type]
+    return type(unit) in _ELEMENTWISE
 
 
 def linear_form(unit: nn.Module, args: tuple[Any, ...]) -> Linear | None:

@@ -68,7 +68,8 @@ class PositFormat(Format):
         cut = self.cut_bits(exponents)
         low = exponents >> cut << cut  # values there are powers of two, 2^cut binades apart
         within = np.exp2((exponents - np.maximum(self.fraction_bits(exponents), 0)).astype(float))
-        return np.where(cut > 0, np.exp2(low + (1.0 * (1 << cut))) - np.exp2(1.0 * low), within)
+        found: F8 = np.where(cut > 0, np.exp2(low + 1.0 * (1 << cut)) - np.exp2(1.0 * low), within)
+        return found
 
     def nearest(self, z: F8) -> F8:
         if self.spec.fits_float64:

@@ -367,6 +367,19 @@ def test_the_same_report_for_any_number_of_threads() -> None:
     assert made[0] == made[1]
 
 
+def test_the_best_format_of_each_output() -> None:
+    torch.manual_seed(0)
+    made = audited(nn.Linear(30, 40), torch.randn(20, 30), formats="bposit16", best=10)
+    found = made["layers"][0]["best"]
+    assert len(found) == 3
+    assert found[0]["sqnr"] >= found[1]["sqnr"] >= found[2]["sqnr"] > 30
+    assert found[0]["saved"] == 1 - 10 / 32
+    assert found[0]["bytes"] == 1000
+    assert audited(nn.Linear(3, 4), torch.randn(2, 3), formats="bposit16")["layers"][0][
+        "best"
+    ] == []  # fmt: skip
+
+
 def test_bad_arguments() -> None:
     with pytest.raises(BadInput):
         Audit(nn.ReLU(), "mxfp8", accumulate="per_op")
@@ -419,7 +432,9 @@ def test_a_script(script: Path) -> None:
     gate = ("--fail-if", "cumulative_sqnr[bposit16] > 40")
     assert run("audit", f"{script}:named", *common, *gate).exit_code == 1
     one = ("--inputs", str(script.with_name("one.npz")), "--layers", "1")
-    made = json.loads(good("audit", f"{script}:make", *one, "--json"))
+    made = json.loads(good("audit", f"{script}:make", *one, "--json", "--best", "9"))
+    assert made["settings"]["best"] == 9
+    assert len(made["layers"][0]["best"]) == 3
     assert [x["name"] for x in made["layers"]] == ["1"]
 
 
@@ -436,3 +451,21 @@ def test_scripts_that_fail(script: Path) -> None:
     bad("audit", f"{script}:named", *inputs, "--fail-if", "sqnr < 3")
     script.write_text("this is no Python")
     assert "SyntaxError" in bad("audit", f"{script}:make", *inputs)
+
+
+@pytest.mark.parametrize(
+    ("unit", "shape"),
+    [(lambda: nn.GELU(), (5, 6, 70)), (lambda: nn.LayerNorm(70), (5, 6, 70)),
+     (lambda: nn.RMSNorm(70), (30, 70)), (lambda: nn.Hardswish(), (70,))],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["bposit16", "mxfp8", "float8_e4m3fn@amax"])
+def test_units_by_rows_are_measured_on_rows_as_on_all(
+    unit: Any, shape: tuple[int, ...], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch_bridge.audit
+
+    torch.manual_seed(0)
+    model, x = unit(), torch.randn(*shape)
+    some = audited(model, x, formats=name, sample=64)
+    monkeypatch.setattr(torch_bridge.audit, "is_by_rows", lambda *_: False)
+    assert audited(model, x, formats=name, sample=64) == some

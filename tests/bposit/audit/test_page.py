@@ -96,7 +96,7 @@ def test_it_is_readable_without_its_script(page: Path) -> None:
     found = Page(page.read_text())
     assert found.tags["tr"] == 1 + 4 * len(HOSTILE)
     assert found.tags["details"] == len(HOSTILE)
-    assert found.tags["figure"] == 1 + len(HOSTILE)
+    assert found.tags["figure"] == 1 + 2 * len(HOSTILE)
     ids = [v for k, v in found.attributes if k == "id"]
     assert len(ids) == len(set(ids))
     assert {v for k, v in found.attributes if k == "href"} <= {f"#{i}" for i in ids}
@@ -113,7 +113,44 @@ def test_a_models_page_has_its_growth(tmp_path: Path) -> None:
     paths = write(audit.report, tmp_path)
     content = next(p for p in paths if p.suffix == ".html").read_text()
     assert "Cumulative SQNR by depth" in content
-    assert Page(content).tags["figure"] == 2 + 3
+    assert Page(content).tags["figure"] == 2 + 2 * 3
+
+
+def test_growth_over_steps_is_drawn() -> None:
+    from bposit.audit import plots
+
+    def layer(step: int, depth: int, sqnr: float, drift: float | None) -> dict[str, Any]:
+        row = {"format": "f", "accumulate": "quire", "cumulative_sqnr": sqnr,
+               "cumulative_exact": False, "cumulative_failed": False, "drift_sqnr": drift,
+               "drift_exact": False, "drift_failed": False}  # fmt: skip
+        return {"step": step, "depth": depth, "rows": [row]}
+
+    report = {"kind": "model", "layers": [
+        layer(0, 0, 100.0, None), layer(0, 1, 80.0, None), layer(1, 0, 90.0, 50.0),
+        layer(1, 1, 40.0, 60.0),
+    ]}  # fmt: skip
+    depth, step, drift = plots.growth(report)
+    # x from 44 to 628, y from 186 at the bottom to 10 at the largest
+    assert depth.lines[0].path == f"M44.0 10.0L628.0 {186 - 176 * 40 / 90:.1f}"
+    assert step.lines[0].path == "M44.0 10.0L628.0 98.0"
+    assert (drift.lines[0].name, drift.lines[0].path) == ("f", "M628.0 10.0")  # 50, the worse
+    assert [label for _, label in drift.across] == ["0", "1"]
+    assert list(plots.growth({"kind": "tensors", "layers": []})) == []
+
+
+def test_shares_of_fraction_bits_are_steps_down() -> None:
+    from bposit.audit import plots
+
+    subject = {
+        "exponents": {"start": 0, "counts": []},
+        "rows": [{"format": "f", "fraction_bits": [{"bits": -1, "count": 1},
+                                                   {"bits": 2, "count": 3}]}],
+    }  # fmt: skip
+    (found,) = plots.of_subject(subject, [{"name": "f", "curve": []}])
+    level = f"{186 - 176 * 0.75:.1f}"
+    assert found.lines[0].path == "M" + "L".join(
+        f"{x} {level}" for x in ("44.0", "44.0", "44.0", "336.0", "336.0", "628.0")
+    )
 
 
 PROBE = """
