@@ -27,9 +27,10 @@ from .sweep import DEFAULT_FORMATS, Stop, sweep
 
 __all__ = ["Options", "run"]
 
-_ROWS = 20  # of the terminal's table
+_ROWS = 12  # of the terminal's table
 _WIDE = 140  # columns in which all of it fits
 _NARROW = (0, 1, 2, 3, 10, 11)
+_BRIEF = (0, 1, 2, 3, 5, 8)
 _INTERRUPTED = 130
 
 
@@ -159,21 +160,28 @@ def _print(made: Report, how: Sequence[str]) -> None:
         print(make(made), end="")
         return
     out = terminal.console()
+    _table(out, text.SUMMARY, 1, [text.summary_cells(row) for row in made["summary"]], _BRIEF)
     figure = text.main_figure(made)
     rows = text.worst_first(made)
-    kept = range(len(text.HEADINGS)) if out.width >= _WIDE else _NARROW
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i in kept:
-        table.add_column(
-            text.HEADINGS[i], justify="left" if i < 2 else "right", no_wrap=i > 0,
-            overflow="fold",
-        )  # fmt: skip
-    for name, row in rows[:_ROWS]:
-        cells = list(text.cells(name, row, figure))
-        table.add_row(*(Text(cells[i]) for i in kept))
-    out.print(table)
+    cells = [list(text.cells(name, row, figure)) for name, row in rows[:_ROWS]]
+    _table(out, text.HEADINGS, 2, cells, _NARROW)
     for line in _notes(made, len(rows)):
         out.print(Text(line))
+
+
+def _table(
+    out: Console, headings: Sequence[str], left: int, rows: Sequence[Sequence[str]],
+    narrow: Sequence[int],
+) -> None:  # fmt: skip
+    """On a narrow terminal only some columns."""
+    kept = range(len(headings)) if out.width >= _WIDE else narrow
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i in kept:
+        table.add_column(headings[i], justify="left" if i < left else "right", no_wrap=i > 0,
+                         overflow="fold")  # fmt: skip
+    for cells in rows:
+        table.add_row(*(Text(cells[i]) for i in kept))
+    out.print(table)
 
 
 def _notes(made: Report, rows: int) -> Iterator[str]:

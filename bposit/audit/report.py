@@ -25,6 +25,7 @@ from .formats import Format
 from .gate import Gate, value
 from .measure import Measured
 from .source import Source
+from .summary import summary
 
 __all__ = [
     "LAYER_FIGURES", "SCHEMA_VERSION", "TENSOR_FIGURES", "Report", "build", "compare", "dumps",
@@ -69,6 +70,7 @@ def build(
         "environment": environment(),
         "inputs": [{"name": s.path.name, "sha256": s.sha256, "bytes": s.bytes} for s in sources],
         "formats": [_described(f) for f in formats],
+        "summary": [],
         "tensors": [_tensor(t) for t in tensors],
         "layers": list(layers),
         "skipped": [
@@ -78,6 +80,7 @@ def build(
         ],
         **(extra or {}),
     }
+    made["summary"] = summary(kind, [*made["tensors"], *made["layers"]], settings["bound"])
     return rounded(made)  # type: ignore[no-any-return]
 
 

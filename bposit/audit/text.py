@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf, isnan
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -80,6 +80,21 @@ HEADINGS = ("name", "format", "SQNR dB", "relative max", "p99.9", "ulps", "satur
             "to minpos", "to zero", "±∞", "NaR", "bytes")  # fmt: skip
 
 
+SUMMARY = ("format", "worst dB", "median dB", "reach the bound", "narrowest", "NaR, ±∞", "to zero",
+           "saturated", "bytes")  # fmt: skip
+
+
+def summary_cells(row: dict[str, Any]) -> list[str]:
+    """A format over everything, as text."""
+    return [
+        row["format"] + (f", {row['accumulate']}" if row["accumulate"] else ""),
+        decibel_text(row, "worst_sqnr"), decibel_text(row, "median_sqnr"),
+        f"{row['reached']} of {row['rows']}", f"{row['narrowest']}",
+        f"{row['nar'] + row['infinite']}", f"{row['to_zero']}", f"{row['saturated']}",
+        f"{row['bytes']}",
+    ]  # fmt: skip
+
+
 def markdown(report: Report) -> str:
     """A table, worst first, and what the gate and the baseline say."""
     figure = main_figure(report)
@@ -98,12 +113,19 @@ def markdown(report: Report) -> str:
             f"Against the baseline: {len(base['changed'])} changed, {base['new']} new,"
             f" {base['gone']} gone.", "",
         ]  # fmt: skip
-    lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * 2 + "---:|" * (len(HEADINGS) - 2)]
-    for name, row in rows[:_ROWS]:
-        lines.append("| " + " | ".join(_md(c) for c in cells(name, row, figure)) + " |")
+    lines += _md_table(SUMMARY, 1, [summary_cells(row) for row in report["summary"]])
+    lines += ["", "## Worst first", ""]
+    lines += _md_table(HEADINGS, 2, [list(cells(*row, figure)) for row in rows[:_ROWS]])
     if len(rows) > _ROWS:
         lines += ["", f"{len(rows) - _ROWS} more rows in report.json."]
     return "\n".join(lines) + "\n"
+
+
+def _md_table(headings: Sequence[str], left: int, rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table whose first columns are words, the others numbers."""
+    made = ["| " + " | ".join(headings) + " |",
+            "|" + "---|" * left + "---:|" * (len(headings) - left)]  # fmt: skip
+    return made + ["| " + " | ".join(_md(c) for c in row) + " |" for row in rows]
 
 
 def _md(text: str) -> str:

@@ -150,11 +150,28 @@ def test_hostile_names_are_shown_not_obeyed(tmp_path: Path) -> None:
     assert [t["name"] for t in made["tensors"]] == HOSTILE
     table = good(*common, "--markdown")
     assert "<b>" not in table
-    assert sum(line.startswith("| ") for line in table.splitlines()) == len(HOSTILE) + 1
+    assert sum(line.startswith("| ") for line in table.splitlines()) == 2 + len(HOSTILE) + 1
     cases = ElementTree.fromstring(good(*common, "--junit"))
     assert [c.get("classname") for c in cases][:2] == HOSTILE[:2]
     fired = ElementTree.fromstring(run(*common, "--junit", "--fail-if", "sqnr > 0").stdout)
     assert fired.get("failures") == str(len(HOSTILE))
+
+
+def test_the_summary_by_hand(tmp_path: Path) -> None:
+    # three tensors: exact in bfloat16, an error of 1/257 (48.2 dB), one that overflows float16
+    arrays = {"a": np.ones(4), "b": np.full(3, 257 / 256), "c": np.full(2, 1e6)}
+    path = safetensors(tmp_path / "w.safetensors", arrays)
+    made = json.loads(good("audit", str(path), "--formats", "bfloat16,float16,mxfp4", "--json",
+                           "--bound", "48"))  # fmt: skip
+    validate(made)
+    brain, half, four = made["summary"]
+    assert (brain["rows"], brain["reached"], brain["bytes"], brain["narrowest"]) == (3, 3, 18, 1)
+    assert (brain["worst"], brain["median_exact"]) == ("b", False)
+    assert brain["worst_sqnr"] == pytest.approx(20 * np.log10(257), rel=1e-8)
+    assert (half["worst"], half["worst_failed"], half["infinite"]) == ("c", True, 2)
+    assert (half["median_exact"], half["reached"], half["narrowest"]) == (True, 2, 0)
+    assert (four["reached"], four["narrowest"]) == (2, 2)  # 1 + 1/256 becomes 1 there too
+    assert "48" in good("audit", str(path), "--formats", "bfloat16", columns=200)
 
 
 def test_worst_first(weights: Path) -> None:
