@@ -43,9 +43,7 @@ def _of(rows: _Rows, figure: str, bound: float) -> dict[str, Any]:
         found[f"{name}_sqnr"] = row[figure]
         found |= {f"{name}_{k}": row[f"{prefix}{k}"] for k in ("exact", "failed")}
     found["reached"] = sum(_rank(row, figure) >= bound for _, row in rows)
-    return found | {
-        k: _total(rows, k) for k in ("bytes", "saturated", "to_zero", "infinite", "nar")
-    }
+    return found | {k: sum(int(row[k]) for _, row in rows) for k in _TOTALS}
 
 
 def _rank(row: Mapping[str, Any], figure: str) -> float:
