@@ -14,6 +14,7 @@ __all__ = ["Line", "Plot", "growth", "of_subject", "whole"]
 
 _WIDTH, _HEIGHT = 640, 220  # of a plot, in its own units
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 34
+_RARE = 1e-5  # share of values that would only stretch a plot
 _MARGIN = 6  # binades shown beside those in use
 _STYLES = 8
 _LABELS = 8  # along an axis, about
@@ -96,7 +97,8 @@ def _histogram(
     counts: list[int] = exponents["counts"]
     if not counts:
         return None
-    low, high = exponents["start"] - _MARGIN, exponents["start"] + len(counts) + _MARGIN
+    first, after = _most_of(counts)
+    low, high = exponents["start"] + first - _MARGIN, exponents["start"] + after + _MARGIN
     most = max([r["fraction_bits"] + 1 for f in formats for r in f["curve"]], default=1)
     base, top, left, right = _HEIGHT - _BOTTOM, _TOP, _LEFT, _WIDTH - _RIGHT
 
@@ -104,7 +106,7 @@ def _histogram(
     tallest = max(counts)
     bars = []
     for i, count in enumerate(counts):
-        if count:
+        if count and low <= exponents["start"] + i < high:
             e = exponents["start"] + i
             size = max(round((base - top) * count / tallest, 1), 1)
             bars.append((x(e), round(base - size, 1), round(x(e + 1) - x(e), 1), size))
@@ -121,7 +123,24 @@ def _histogram(
     across = [(x(e), f"2^{e}") for e in range(low - low % step + step, high, step)]
     up = [(y(b), str(b)) for b in range(0, most + 1, max(1, -(-most // 5)))]
     title = f"Exponents of {whose}, and the significand bits of each format there"
+    for where, some in (("smaller", counts[:first]), ("larger", counts[after:])):
+        if sum(some):
+            title += f"; {sum(some)} more are {where}"
     return Plot(title, bars, lines, across, up, "magnitude", "bits")
+
+
+def _most_of(counts: Sequence[int]) -> tuple[int, int]:
+    """The binades to draw: all but a share of ``_RARE`` of the values on either side."""
+    few = int(sum(counts) * _RARE)
+    first, after = 0, len(counts)
+    left = right = 0
+    while left + counts[first] <= few:
+        left += counts[first]
+        first += 1
+    while right + counts[after - 1] <= few:
+        right += counts[after - 1]
+        after -= 1
+    return first, after
 
 
 def growth(report: Report) -> Iterator[Plot]:

@@ -80,7 +80,7 @@ HEADINGS = ("name", "format", "SQNR dB", "relative max", "p99.9", "ulps", "satur
             "to minpos", "to zero", "±∞", "NaR", "bytes")  # fmt: skip
 
 
-SUMMARY = ("format", "worst dB", "median dB", "reach the bound", "narrowest", "NaR, ±∞", "to zero",
+SUMMARY = ("format", "worst dB", "median dB", "≥ bound", "narrowest", "NaR, ±∞", "to zero",
            "saturated", "bytes")  # fmt: skip
 
 

@@ -138,6 +138,21 @@ def test_growth_over_steps_is_drawn() -> None:
     assert list(plots.growth({"kind": "tensors", "layers": []})) == []
 
 
+def test_rare_outliers_do_not_stretch_a_plot() -> None:
+    from bposit.audit import plots
+
+    def drawn(counts: list[int]) -> Any:
+        subject = {"exponents": {"start": -100, "counts": counts}, "rows": []}
+        return next(iter(plots.of_subject(subject, [])))
+
+    found = drawn([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200_000, 100_000, 3])
+    assert "; 1 more are smaller" in found.title
+    assert "; 3 more are larger" in found.title
+    assert len(found.bars) == 3  # 3 lie within the margin
+    assert drawn([1]).title.endswith("there")
+    assert len(drawn([5, 0, 99_999]).bars) == 2
+
+
 def test_shares_of_fraction_bits_are_steps_down() -> None:
     from bposit.audit import plots
 
