@@ -85,7 +85,8 @@ class Audit:
         self._best = best
         self._layers: list[dict[str, Any]] = []
         self._uncovered: dict[str, int] = {}
-        self._steps = 0
+        self._steps = -1
+        self._followed = False
         self._weights = training.Weights(self.formats)
         self._handle: Any = None
         self._busy = False
@@ -129,12 +130,34 @@ class Audit:
         return report.build("model", self.formats, settings, layers=self._layers,
                             complete=complete, extra=extra)  # fmt: skip
 
+    def follow(self) -> None:
+        """Take the weights as they are, as one more step; a measured call does so by itself.
+
+        Call it after each step of an optimizer where not every call of the model is measured:
+        ``stagnation`` and ``drift_sqnr`` then see each update, and not only their sum.
+        """
+        import torch
+
+        from torch_bridge import audit as hooks
+
+        self._weights.step(
+            {
+                (name, p): x.detach().to(torch.float64, copy=True).numpy()
+                for name, unit in hooks.units(self._model).items()
+                for p, x in unit.named_parameters()
+            }
+        )
+        self._steps += 1
+        self._followed = True
+
     def measure(self, *args: Any, **kwargs: Any) -> None:
         """Measure one call of the model; what the formats finish is in the report at once."""
         from torch_bridge import audit as hooks
 
+        if not self._followed:
+            self.follow()
+        self._followed, step = False, self._steps
         shadow = hooks.shadow(self._model)
-        step, self._steps = self._steps, self._steps + 1
         with hooks.single_threaded():
             known: list[Known] = []
 
@@ -145,9 +168,6 @@ class Audit:
 
             exact = hooks.run(shadow, args, kwargs, reference)
             self._uncovered = exact.between
-            units = hooks.units(shadow)
-            self._weights.step({(name, p): x.detach().numpy() for name, unit in units.items()
-                                for p, x in unit.named_parameters()})  # fmt: skip
             entries = [self._entry(k, depth, step) for depth, k in enumerate(known)]
             self._layers += [e for k, e in zip(known, entries, strict=True)
                              if self._chosen(k.name)]  # fmt: skip
@@ -158,6 +178,7 @@ class Audit:
                 entry["narrowest"] = recommend.narrowest(
                     known_call.rows, self.formats, self._bound, "cumulative_sqnr"
                 )
+        self._weights.begin()
 
     def _entry(self, k: Known, depth: int, step: int) -> dict[str, Any]:
         start, counts = k.exponents.bins

@@ -39,7 +39,8 @@ def html(report: Report) -> str:
     figure = text.main_figure(report)
     return template.render(
         report=report,
-        title=", ".join(shown(i["name"]) for i in report["inputs"]) or report["kind"],
+        title=text.title(report),
+        counted=_counted(report),
         policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}';"
         " base-uri 'none'; form-action 'none'",
         style=Markup(style),
@@ -53,6 +54,16 @@ def html(report: Report) -> str:
         growth=list(plots.growth(report)),
         shown=shown,
     )
+
+
+def _counted(report: Report) -> str:
+    kind = {"tensors": "tensor", "model": "call of a layer", "expression": "computation"}
+    found = []
+    for count, one in ((len(report["tensors"]) + len(report["layers"]), kind[report["kind"]]),
+                       (len(report["formats"]), "format")):  # fmt: skip
+        first, _, rest = one.partition(" ")
+        found.append(f"{count} {first}{'' if count == 1 else 's'}{rest and ' ' + rest}")
+    return " in ".join(found)
 
 
 def _hash(content: str) -> str:

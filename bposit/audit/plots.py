@@ -51,7 +51,9 @@ class Plot:
 
 
 def whole(report: Report) -> Plot | None:
-    """All tensors' exponents in one histogram."""
+    """All tensors' exponents in one histogram; None where there are not several."""
+    if len(report["tensors"]) + len(report["layers"]) < 2:
+        return None
     counts: dict[int, int] = {}
     for subject in [*report["tensors"], *report["layers"]]:
         start = subject["exponents"]["start"]

@@ -12,7 +12,7 @@ from .gate import value
 from .report import Report, groups
 from .source import shown
 
-__all__ = ["decibel_text", "junit", "markdown", "number_text", "worst_first"]
+__all__ = ["decibel_text", "junit", "markdown", "number_text", "title", "worst_first"]
 
 _SHOWN = 60  # characters of a name
 _ROWS = 40  # of a table
@@ -31,6 +31,14 @@ def worst_first(report: Report) -> list[tuple[str, dict[str, Any]]]:
 
     rows = [(name, row) for name, group in groups(report) for row in group]
     return [item for _, item in sorted(enumerate(rows), key=key)]
+
+
+def title(report: Report) -> str:
+    """Of what it is an audit, as visible characters."""
+    names = [i["name"] for i in report["inputs"]]
+    if not names and report["kind"] == "expression":
+        names = [layer["name"] for layer in report["layers"]]
+    return ", ".join(map(shown, names)) or f"a {report['kind']}"
 
 
 def main_figure(report: Report) -> str:
@@ -99,8 +107,7 @@ def markdown(report: Report) -> str:
     """A table, worst first, and what the gate and the baseline say."""
     figure = main_figure(report)
     rows = worst_first(report)
-    title = ", ".join(_md(shown(i["name"])) for i in report["inputs"]) or report["kind"]
-    lines = [f"# Accuracy audit of {title}", ""]
+    lines = [f"# Accuracy audit of {_md(title(report))}", ""]
     if not report["complete"]:
         lines += ["**Interrupted: this report is not complete.**", ""]
     gate = report.get("gate")

@@ -39,15 +39,15 @@ class _Trail:
     """A parameter as a format would have it: rounded once at first, then after every update."""
 
     values: F8
-    lost: int = 0  # of the last update
+    lost: int = 0  # updates since these were last told
     moved: int = 0
 
     def follow(self, u: F8, form: Format) -> None:
         wanted = (u != 0) & np.isfinite(u)
-        self.moved, self.lost = int(np.count_nonzero(wanted)), 0
-        if self.moved:
+        if wanted.any():
             after = added(self.values, u, form)
-            self.lost = int(np.count_nonzero((after == self.values) & wanted))
+            self.moved += int(np.count_nonzero(wanted))
+            self.lost += int(np.count_nonzero((after == self.values) & wanted))
             self.values = after
 
 
@@ -77,6 +77,11 @@ class Weights:
                 trail = self._trails.get((key, form.name)) or _Trail(form.round(old))
                 trail.follow(w - old, form)
                 self._trails[key, form.name] = trail
+
+    def begin(self) -> None:
+        """Count updates from here on."""
+        for trail in self._trails.values():
+            trail.lost = trail.moved = 0
 
     def row(self, unit: str, form: Format) -> dict[str, Any]:
         """``stagnation`` and ``drift_sqnr`` of a unit's own parameters; none before two steps."""

@@ -283,6 +283,7 @@ def test_drift_over_steps_by_hand() -> None:
         weights.step({("x", "w"): np.array([1 + k * u])})
         row = weights.row("x", f)
         assert row["stagnation"] == 1.0
+        weights.begin()
         assert row["drift_sqnr"] == pytest.approx(20 * np.log10((1 + k * u) / (k * u)))
         assert weights.row("x", parse("bposit32"))["drift_exact"]
     # a step that moves it: 1 + 2^-8 + 3·2^-12 less 3·2^-12 is 3·2^-12 away from 1 + 2^-8
@@ -296,6 +297,30 @@ def test_drift_over_steps_by_hand() -> None:
     weights.step({("x", "w"): np.array([np.inf, 2.0])})
     assert weights.row("x", f)["drift_failed"]
     assert weights.row("y", f)["stagnation"] is None
+
+
+def test_updates_between_measured_calls_are_followed() -> None:
+    # 16 updates of 2^-12: each alone is lost in bposit16, their sum 2^-8 is not
+    def trained(followed: bool) -> Any:
+        layer = linear([[1.0]])
+        audit = Audit(layer, "bposit16")
+        audit.measure(torch.ones(1, 1))
+        for _ in range(16):
+            with torch.no_grad():
+                layer.weight += 2.0**-12
+            if followed:
+                audit.follow()
+        audit.measure(torch.ones(1, 1))
+        return validated(audit.report)["layers"]
+
+    first, last = trained(True)
+    assert (first["step"], last["step"]) == (0, 16)
+    assert last["rows"][0]["stagnation"] == 1.0
+    assert last["rows"][0]["drift_sqnr"] == pytest.approx(20 * np.log10(257), rel=1e-8)
+    first, last = trained(False)
+    assert (first["step"], last["step"]) == (0, 1)
+    assert last["rows"][0]["stagnation"] == 0.0
+    assert last["rows"][0]["drift_exact"]
 
 
 def test_error_grows_with_steps() -> None:
