@@ -57,15 +57,15 @@ def pairs(config: Config) -> Iterator[Pair]:
     torch.manual_seed(config.seed)
     layer = nn.TransformerEncoderLayer(384, 12, 1536, batch_first=True, activation="gelu")
     wide = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1024))
-    text = torch.randint(65, (16, 64))
+    text = torch.randint(65, (64, 64))
     yield _beside_float32("an encoder layer of MiniLM, 4 × 64 tokens", layer,
                           torch.randn(4, 64, 384), config)  # fmt: skip
     yield _beside_float32("perceptron 1024-1024-1024, batch 256", wide, torch.randn(256, 1024),
                           config)  # fmt: skip
-    yield _beside_float32("the demo's Transformer, 16 × 64 characters", Transformer(65, 64), text,
+    yield _beside_float32("the demo's Transformer, 64 × 64 characters", Transformer(65, 64), text,
                           config)  # fmt: skip
-    yield _beside_float32("the demo's convolutions, batch 64", conv_net(),
-                          torch.randn(64, 1, 8, 8), config)  # fmt: skip
+    yield _beside_float32("the demo's convolutions, batch 1024", conv_net(),
+                          torch.randn(1024, 1, 8, 8), config)  # fmt: skip
 
 
 def _beside_float32(name: str, model: Any, x: Any, config: Config) -> Pair:

@@ -48,6 +48,7 @@ def squares() -> tuple[Any, Any]:
 
 
 def main(folder: str) -> None:
+    """Write the reports, and print a line for each format."""
     for name, operands in (("residuals", residuals()), ("squares", squares())):
         for function in (in_one_sum, step_by_step):
             report = bposit.audit.expression(function, *operands, formats=FORMATS)

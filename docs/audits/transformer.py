@@ -19,6 +19,7 @@ STEPS, EVERY = 300, 50
 
 
 def main(folder: str) -> None:
+    """Train, measure, write the reports and print what they come to."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     task, plan = Text.load(), Text.plan
