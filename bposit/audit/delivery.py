@@ -32,7 +32,11 @@ def delivered(
 
     from torch_bridge import audit as hooks
 
-    whole = hooks.linear_form(call.unit, args) if not kwargs else None
+    given = args
+    if type(call.unit) in hooks.PRODUCTS and not form.is_scaled:
+        # such formats round each number alone: here, before patches of an image repeat it
+        given = hooks.map_floats(lambda t: quantized(t, form), args)
+    whole = hooks.linear_form(call.unit, given) if not kwargs else None
     if whole is not None:
         y3, counts = _product(whole, form, mode)
         return whole.fold(torch.from_numpy(y3)), y3, counts
@@ -46,11 +50,12 @@ def delivered(
 
 
 def _product(whole: Any, form: Format, mode: Accumulate) -> tuple[F8, Outside]:
+    """Rows are the format's already, unless it scales them."""
     x, w = whole.rows.numpy(), whole.weight.detach().numpy()
     b = None if whole.bias is None else whole.bias.detach().numpy()
     if isinstance(form, PositFormat) and mode == "quire" and form.spec.fits_float64:
         return _in_a_quire(x, w, b, form)
-    x, w = form.round(x), form.round(w)
+    x, w = form.round(x) if form.is_scaled else x, form.round(w)
     b = None if b is None else form.round(b)
     y2 = linear.accumulated(x, w, b, form, mode, product)
     y3 = form.round(y2)
@@ -76,7 +81,7 @@ def _in_a_quire(x: F8, w: F8, b: F8 | None, form: PositFormat) -> tuple[F8, Outs
     step = max(1, _PART // max(x.shape[1], 1))
     for k in range(0, i.size, step):
         at, to = i[k : k + step], j[k : k + step]
-        operands = form.round(x[at]), form.round(w[to]), None if b is None else form.round(b[to])
+        operands = x[at], form.round(w[to]), None if b is None else form.round(b[to])
         counts += outside(linear.exact_sums(*operands), y3[at, to], form)
     return y3, counts
 

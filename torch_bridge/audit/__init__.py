@@ -4,11 +4,12 @@ A unit is a module without modules inside, or an attention, which calls none of 
 happens between units (residual additions, functional calls) runs as it stands, and is listed.
 """
 
-from .forms import Linear, is_by_rows, linear_form
+from .forms import PRODUCTS, Linear, is_by_rows, linear_form
 from .units import Call, Run, run, shadow, single_threaded, units
 from .values import first_float, map_floats
 
 __all__ = [
+    "PRODUCTS",
     "Call",
     "Linear",
     "Run",

@@ -9,7 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Linear", "is_by_rows", "linear_form"]
+__all__ = ["PRODUCTS", "Linear", "is_by_rows", "linear_form"]
+
+PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+"""Modules whose calls may be one matrix product."""
 
 _ELEMENTWISE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh,
