@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from rich import box
@@ -60,6 +63,10 @@ def run(given: Options) -> int:
         raise BadInput(
             "--json, --markdown and --junit each want the output: give one, or --out DIR"
         )
+    if not isfinite(given.bound):
+        raise BadInput(f"--bound {given.bound}: dB are a number")
+    if given.out is not None:
+        reports.check_folder(given.out)
     if given.best is not None and not 3 <= given.best <= 64:
         raise BadInput(f"--best {given.best}: a posit has 3 to 64 bits")
     script = [t for t in given.targets if re.search(r"\.py:[^/\\]*$", t)]
@@ -75,7 +82,8 @@ def run(given: Options) -> int:
     chosen = _pattern(given.layers)
     old = reports.read(given.baseline) if given.baseline is not None else None
     measure = _model if script else _files
-    made, interrupted = measure(given, formats, chosen)
+    with _termination_interrupts():
+        made, interrupted = measure(given, formats, chosen)
     if old is not None:
         reports.compare(made, *old)
     fired = reports.judge(made, gate) if gate else False
@@ -83,6 +91,19 @@ def run(given: Options) -> int:
         reports.write(made, given.out)
     _print(made, given.printed)
     return _INTERRUPTED if interrupted else int(fired)
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does, so that a cancelled job has its partial report too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _pattern(given: str | None) -> Callable[[str], bool]:
@@ -192,7 +213,7 @@ def _notes(made: Report, rows: int) -> Iterator[str]:
         name = subject["narrowest"] or "none of these"
         found[name] = found.get(name, 0) + 1
     for name, count in sorted(found.items(), key=lambda item: -item[1]):
-        yield f"{name} is the narrowest within {made['settings']['bound']:g} dB for {count}."
+        yield f"{name} is the narrowest of at least {made['settings']['bound']:g} dB for {count}."
     if made["skipped"]:
         first = made["skipped"][0]
         more = f", and {len(made['skipped']) - 1} more" if len(made["skipped"]) > 1 else ""

@@ -28,8 +28,8 @@ from .source import Source
 from .summary import summary
 
 __all__ = [
-    "LAYER_FIGURES", "SCHEMA_VERSION", "TENSOR_FIGURES", "Report", "build", "compare", "dumps",
-    "groups", "judge", "load_schema", "read", "write",
+    "LAYER_FIGURES", "SCHEMA_VERSION", "TENSOR_FIGURES", "Report", "build", "check_folder",
+    "compare", "dumps", "groups", "judge", "load_schema", "read", "write",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -232,6 +232,15 @@ def read(path: Path) -> tuple[Report, str]:
             raise
         raise BadInput(f"{path}: it is no report of bposit audit") from None
     return found, digest
+
+
+def check_folder(folder: Path) -> None:
+    """Raise BadInput, before any work, where :func:`write` could not make or use a folder."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(f"{folder}: no folder can be written there")
 
 
 def write(report: Report, folder: Path | str) -> list[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput
+from . import report
 from .formats import Format
 from .loaders import load
 from .report import Report
@@ -45,12 +46,12 @@ def audit_script(
         from .model import DEFAULT_SAMPLE, Audit
     except ImportError:
         raise BadInput(f"{target}: auditing a model needs torch: install bposit[torch]") from None
-    model, metric = _made(script, name)
     compared = DEFAULT_SAMPLE if sample is None else sample
-    audit = Audit(model, formats, accumulate=accumulate, sample=compared, metric=metric,
-                  chosen=chosen, bound=bound, best=best, progress=progress)  # fmt: skip
-    interrupted = False
+    audit, interrupted = None, False
     try:
+        model, metric = _made(script, name)
+        audit = Audit(model, formats, accumulate=accumulate, sample=compared, metric=metric,
+                      chosen=chosen, bound=bound, best=best, progress=progress)  # fmt: skip
         audit.measure(**arrays)
     except KeyboardInterrupt:
         interrupted = True
@@ -59,10 +60,14 @@ def audit_script(
     except (Exception, SystemExit) as error:
         raise BadInput(f"{target}: running the model failed: {_said(error)}") from None
     sources = [_source(script), _source(inputs)]
-    found = audit.build(
-        complete=not interrupted,
-        inputs=[{"name": s.path.name, "sha256": s.sha256, "bytes": s.bytes} for s in sources],
-    )
+    if audit is None:  # interrupted in the factory
+        settings = {"bound": bound, "best": best, "sample": compared}
+        found = report.build("model", formats, settings, sources=sources, complete=False)
+    else:
+        found = audit.build(
+            complete=not interrupted,
+            inputs=[{"name": s.path.name, "sha256": s.sha256, "bytes": s.bytes} for s in sources],
+        )
     found["settings"]["layers"] = layers
     if not found["layers"] and not interrupted:
         raise BadInput(f"{target}: no layer was called, or --layers chose none of them")

@@ -70,7 +70,7 @@ def audit(  # noqa: PLR0917
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print report.md.")] = False,
     as_junit: Annotated[bool, typer.Option("--junit", help="Print junit.xml.")] = False,
     max_bytes: Annotated[
-        int, typer.Option(help="Memory that one file may take; mapped files take none.")
+        int, typer.Option(min=1, help="Memory that one file may take; mapped files take none.")
     ] = 1 << 33,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Default: all; the report does not depend on it.")

@@ -116,7 +116,8 @@ def test_exit_codes(weights: Path) -> None:
         ["--fail-if", "cumulative_sqnr < 3"], ["--fail-if", "sqnr["], ["--formats", "float7"],
         ["--fail-if", "sqnr[posit8] < 3"], ["--layers", "("], ["--layers", "nothing"],
         ["--accumulate", "quire"], ["--sample", "9"], ["--best", "99"], ["--json", "--junit"],
-        ["--baseline", "none.json"], ["--fail-if", "sqnr_change < 0"], ["--threads", "0"],
+        ["--baseline", "none.json"], ["--bound", "nan"], ["--max-bytes", "-1"],
+        ["--fail-if", "sqnr_change < 0"], ["--threads", "0"],
     ):  # fmt: skip
         bad("audit", str(weights), *args)
     bad("audit")
@@ -138,6 +139,14 @@ def test_out_writes_all_or_says_why(weights: Path, tmp_path: Path) -> None:
     )
     (tmp_path / "file").write_text("")
     bad("audit", str(weights), "--out", str(tmp_path / "file"))
+
+
+def test_a_folder_that_cannot_be_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "in"):
+        assert str(folder) in bad("audit", "missing.npy", "--out", str(folder))
+    bad("audit", "missing.npy", "--out", str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_hostile_names_are_shown_not_obeyed(tmp_path: Path) -> None:
@@ -205,7 +214,8 @@ def test_a_baseline_shows_what_changed(tmp_path: Path) -> None:
         bad("audit", str(tmp_path / "new.npz"), "--baseline", str(old))
 
 
-def test_interrupted_it_leaves_a_partial_report(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_a_partial_report(tmp_path: Path, how: signal.Signals) -> None:
     """The first tensor is done, the second waits for a slow disk that this test stands for."""
     safetensors(tmp_path / "w.safetensors", {"a": np.ones(3, np.float32)})
     options = [str(tmp_path / "w.safetensors"), "--threads", "1", "--out", str(tmp_path / "out")]
@@ -218,7 +228,7 @@ def test_interrupted_it_leaves_a_partial_report(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     made = json.loads((tmp_path / "out" / "report.json").read_text())

@@ -432,6 +432,17 @@ def exits():
     raise SystemExit(0)
 def number():
     return 3
+def interrupted():
+    raise KeyboardInterrupt
+class Slow(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.calls = torch.nn.Linear(4, 3), 0
+    def forward(self, input):
+        self.calls += 1
+        if self.calls == 3:
+            raise KeyboardInterrupt
+        return self.layer(input)
 number_attribute = 3
 """
 
@@ -461,6 +472,16 @@ def test_a_script(script: Path) -> None:
     assert made["settings"]["best"] == 9
     assert len(made["layers"][0]["best"]) == 3
     assert [x["name"] for x in made["layers"]] == ["1"]
+
+
+def test_interrupted_scripts_leave_a_partial_report(script: Path) -> None:
+    common = ("--inputs", str(script.with_name("one.npz")), "--formats", "bposit16,bfloat16,mxfp8")
+    for name, rows in (("interrupted", None), ("Slow", 1)):
+        result = run("audit", f"{script}:{name}", *common, "--json")
+        assert result.exit_code == 130
+        made = validated(json.loads(result.stdout))
+        assert not made["complete"]
+        assert [len(x["rows"]) for x in made["layers"]] == ([] if rows is None else [rows])
 
 
 def test_scripts_that_fail(script: Path) -> None:
