@@ -87,8 +87,9 @@ def _in_a_quire(x: F8, w: F8, b: F8 | None, form: PositFormat) -> tuple[F8, Outs
 
 
 def _counted(y2: F8, y3: F8, form: Format) -> Outside:
-    scale = form.scales(y2, finite_amax(y2)) if form.is_scaled else 1.0
-    return outside(y2 / scale if form.is_scaled else y2, y3, form)
+    if form.is_scaled and y2.size:
+        y2 = y2 / form.scales(y2, finite_amax(y2))
+    return outside(y2, y3, form)
 
 
 def row(  # noqa: PLR0917

@@ -83,7 +83,7 @@ class Format(ABC):
     def round(self, x: npt.ArrayLike, amax: float | None = None) -> F8:
         """x as the format holds it: any shape; blocks lie along the last axis."""
         given = np.asarray(x, np.float64)
-        if not self.is_scaled:
+        if not self.is_scaled or not given.size:
             return self.nearest(given)
         if amax is None:
             amax = finite_amax(given) if self.needs_amax else 0.0

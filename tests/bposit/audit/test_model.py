@@ -113,6 +113,17 @@ def test_counts_are_of_all_elements_whatever_the_sample() -> None:
     assert not rows["bposit16"]["cumulative_failed"]
 
 
+def test_saturations_of_exact_sums_by_hand() -> None:
+    # bposit8 = <8,3,2>: 1.25·2^-12 to 3584; at (1, 1/16) the sums are 3712, 3584, 2^-14, 0 and 1
+    rows = [[3584.0, 2048.0], [3584.0, 0.0], [0.0, 2.0**-10], [1.0, -16.0], [0.0, 16.0]]
+    x = torch.tensor([[1.0, 1 / 16]])
+    for bias, counts in ((None, (1, 1)), ([0.0, 2.0**-11, 0.0, 0.0, 0.0], (2, 1))):
+        made = audited(linear(rows, bias), x, formats="bposit8")
+        (row,) = made["layers"][0]["rows"]
+        assert (row["saturated"], row["to_minpos"]) == counts
+        assert (row["to_zero"], row["nar"], row["n"]) == (0, 0, 5)
+
+
 @pytest.mark.parametrize(
     ("module", "shape"),
     [
@@ -390,6 +401,31 @@ def test_the_same_report_for_any_number_of_threads() -> None:
         made.append(json.dumps(audited(model, x, accumulate="quire,float32")))
     torch.set_num_threads(before)
     assert made[0] == made[1]
+
+
+class Odd(nn.Module):  # type: ignore[misc,name-defined]
+    def __init__(self, before: Any) -> None:
+        super().__init__()
+        self.layer, self.before = linear([[1.0, 2.0, 3.0]]), before
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(self.before(x))
+
+
+def test_odd_outputs() -> None:
+    formats, x = "bposit16,float8_e4m3fn@amax,mxfp8", torch.ones(4, 3)
+    made = audited(Odd(lambda x: x[:0]), x, formats=formats)
+    assert [(a["shape"], a["rows"]) for a in made["layers"]] == [([0, 1], [])]
+    for made in (audited(Odd(lambda x: x * float("inf")), x, formats=formats),
+                 audited(Odd(lambda x: x * float("nan")), x, formats=formats)):  # fmt: skip
+        assert [r["cumulative_failed"] for r in made["layers"][0]["rows"]] == [True] * 3
+        assert made["layers"][0]["rows"][0]["nar"] == 4
+    made = audited(Odd(lambda x: x * 0), x, formats=formats)
+    assert [r["cumulative_exact"] for r in made["layers"][0]["rows"]] == [True] * 3
+    made = audited(nn.LSTM(3, 2), x, formats=formats)
+    assert [a["shape"] for a in made["layers"]] == [[4, 2]]
+    made = audited(linear([[1.0, 1 / 3, 0.0]]).bfloat16(), x.bfloat16(), formats="bfloat16")
+    assert made["layers"][0]["rows"][0]["quantization_exact"]
 
 
 def test_the_best_format_of_each_output() -> None:
