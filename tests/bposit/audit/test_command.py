@@ -180,7 +180,10 @@ def test_the_summary_by_hand(tmp_path: Path) -> None:
     assert (half["worst"], half["worst_failed"], half["infinite"]) == ("c", True, 2)
     assert (half["median_exact"], half["reached"], half["narrowest"]) == (True, 2, 0)
     assert (four["reached"], four["narrowest"]) == (2, 2)  # 1 + 1/256 becomes 1 there too
-    assert "48" in good("audit", str(path), "--formats", "bfloat16", columns=200)
+    safetensors(path, {"a": np.full(1, 257 / 256), "b": np.full(1, 1e6)})
+    (brain,) = json.loads(good("audit", str(path), "--formats", "bfloat16", "--json"))["summary"]
+    assert brain["median_sqnr"] == brain["worst_sqnr"]  # the lower of two
+    assert "48.2" in good("audit", str(path), "--formats", "bfloat16", columns=200)
 
 
 def test_worst_first(weights: Path) -> None:

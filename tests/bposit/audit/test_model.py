@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bposit.audit import Audit, add_to_tensorboard, load_schema
+from bposit.audit import Audit, add_to_tensorboard, delivery, load_schema
 from bposit.audit.formats import parse
-from bposit.audit.training import Weights
+from bposit.audit.training import Weights, added
 from bposit.errors import BadInput
 
 from ..running import bad, good, run
@@ -113,7 +113,9 @@ def test_counts_are_of_all_elements_whatever_the_sample() -> None:
     assert not rows["bposit16"]["cumulative_failed"]
 
 
-def test_saturations_of_exact_sums_by_hand() -> None:
+@pytest.mark.parametrize("part", [1, 1 << 20])
+def test_saturations_of_exact_sums_by_hand(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_PART", part)
     # bposit8 = <8,3,2>: 1.25·2^-12 to 3584; at (1, 1/16) the sums are 3712, 3584, 2^-14, 0 and 1
     rows = [[3584.0, 2048.0], [3584.0, 0.0], [0.0, 2.0**-10], [1.0, -16.0], [0.0, 16.0]]
     x = torch.tensor([[1.0, 1 / 16]])
@@ -282,6 +284,13 @@ def test_steps_and_stagnation() -> None:
     assert ("audit/stagnation/bposit16_quire/(model)", 0.5, 1) in writer.seen
 
 
+def test_posits_take_updates_exactly() -> None:
+    # 1 + 2^-9 is a tie to 1 in bposit16; 2^-60 more is not, though float64 loses it
+    u = np.array([2.0**-9, 2.0**-9 + 2.0**-60])
+    assert added(np.ones(2), u, parse("bposit16")).tolist() == [1.0, 1 + 2.0**-8]
+    assert added(np.ones(2), u, parse("bfloat16")).tolist() == [1.0, 1.0]
+
+
 def test_drift_over_steps_by_hand() -> None:
     # in bposit16 (8 fraction bits) 1 stays 1 under every 2^-12; the exact weight walks away
     u = 2.0**-12
@@ -328,6 +337,14 @@ def test_updates_between_measured_calls_are_followed() -> None:
     assert (first["step"], last["step"]) == (0, 16)
     assert last["rows"][0]["stagnation"] == 1.0
     assert last["rows"][0]["drift_sqnr"] == pytest.approx(20 * np.log10(257), rel=1e-8)
+    layer = linear([[1.0]])
+    with Audit(layer, "bposit16") as audit:
+        for u in (0.0, 2.0**-12, 1.0, 0.0):
+            with torch.no_grad():
+                layer.weight += u
+            layer(torch.ones(1, 1))
+    shares = [x["rows"][0]["stagnation"] for x in audit.report["layers"]]
+    assert shares == [None, 1.0, 0.0, None]  # each of its own updates alone
     first, last = trained(False)
     assert (first["step"], last["step"]) == (0, 1)
     assert last["rows"][0]["stagnation"] == 0.0

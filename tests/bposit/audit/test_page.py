@@ -134,6 +134,7 @@ def test_growth_over_steps_is_drawn() -> None:
     assert depth.lines[0].path == f"M44.0 10.0L628.0 {186 - 176 * 40 / 90:.1f}"
     assert step.lines[0].path == "M44.0 10.0L628.0 98.0"
     assert (drift.lines[0].name, drift.lines[0].path) == ("f", "M628.0 10.0")  # 50, the worse
+    assert drift.up[-1] == (10.0, "50")
     assert [label for _, label in drift.across] == ["0", "1"]
     assert list(plots.growth({"kind": "tensors", "layers": []})) == []
 
