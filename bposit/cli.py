@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from .audit.verb import audit
 from .command import Command
 from .errors import BadInput
 
@@ -245,6 +246,9 @@ def verify(
         print(verdict)
     if verdict.fault:
         raise typer.Exit(1)
+
+
+app.command()(audit)
 
 
 def main() -> None:
