@@ -17,6 +17,7 @@ __all__ = ["drawn"]
 _ARMS = {
     "SMT": ("#0072B2", "o", "SMT, then DMT"),
     "BPTT": ("#C75300", "s", "BPTT, same core"),
+    "BPTT, truncated": ("#D9A300", "x", "BPTT through four steps"),
     "GRU": ("#6B727C", "^", "GRU, BPTT"),
     "LSTM": ("#A8467F", "D", "LSTM, BPTT"),
 }
@@ -40,8 +41,10 @@ def _needles(ax: Any, result: Result) -> None:
         (int(n.split()[1]), e) for n, e in result.experiments.items() if n.startswith("needle ")
     )
     at = np.arange(len(found))
-    for i, (arm, (colour, marker, label)) in enumerate(_ARMS.items()):
-        x = at + 0.12 * (i - 1.5)
+    measured = [arm for arm in _ARMS if all(arm in e.values for _, e in found)]
+    for i, arm in enumerate(measured):
+        colour, marker, label = _ARMS[arm]
+        x = at + 0.12 * (i - (len(measured) - 1) / 2)
         for k, (_, e) in enumerate(found):
             values = e.numbers(arm, "accuracy")
             ax.plot([x[k]] * len(values), values, marker, color=colour, markersize=4, alpha=0.45)
@@ -50,7 +53,7 @@ def _needles(ax: Any, result: Result) -> None:
     ax.axhline(0.25, color=FAINT, linewidth=0.8)
     ax.set_ylim(0, 1.05)
     ax.set_xticks(at, [f"T = {n}" for n, _ in found])
-    ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="lower left")
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="center left")
     title(ax, "Needle: accuracy at equal processor time (line: chance)")
 
 
