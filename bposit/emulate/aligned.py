@@ -1,0 +1,122 @@
+"""Aligned: products brought to one exponent, cut, and added; PDPU's datapath."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from posit._arrays import Patterns
+
+from .accumulator import LOST, Accumulator, Flags, Job, flipped
+from .integers import NOTHING, Operand, Whole, drop, round_wholes, word
+
+__all__ = ["Aligned"]
+
+_SPARE = 3  # bits of a machine word: sign, and what `drop` needs
+
+
+@dataclass(frozen=True)
+class Aligned(Accumulator):
+    """Dot-product units of ``group`` lanes that keep W bits of each term.
+
+    A step takes ``group`` products and the accumulator, a posit of the output format. The largest
+    exponent e of them is found before products are normalised, so a product of significands in
+    [1, 4) has the sum of its operands' exponents. Each term's magnitude is cut to a multiple of
+    2^(e + 2 - width), which leaves W bits; the terms, with their signs, are added exactly in
+    ⌈log2(group+1)⌉ more bits; the sum is rounded to nearest even in the output format. What was cut
+    is flagged and forgotten. Zeros take no part. Source: PDPU (Li, Fang, Wang 2023).
+
+    Parameters
+    ----------
+    width : int
+        W, 2 to 4096.
+    group : int
+        Lanes, 1 to 4096; the last step may have fewer terms.
+    twos : bool
+        Cut two's-complement terms downwards instead of magnitudes.
+    """
+
+    width: int
+    group: int = 4
+    twos: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        for name, least in (("width", 2), ("group", 1)):
+            if not least <= getattr(self, name) <= 4096:
+                raise ValueError(
+                    f"Aligned: {name} = {getattr(self, name)}, but {least} to 4096 are possible"
+                )
+
+    @property
+    def carry(self) -> int:
+        """Bits that the sum of a group needs above its terms'."""
+        return self.group.bit_length()
+
+    @property
+    def lanes(self) -> int:
+        """Products in a step."""
+        return self.group
+
+    def __str__(self) -> str:
+        return f"aligned to {self.width} bits, groups of {self.group}"
+
+    def dots(self, job: Job) -> tuple[Patterns, Flags]:
+        """See :class:`Accumulator`."""
+        a, b, out = job.a, job.b, job.out
+        product = a.width + b.width
+        most = max(product, self.width, out.f_max + 1) + self.carry + _SPARE
+        kind = word(most)
+        exponent = np.dtype(np.int32)
+        room = max(0, self.width - product)  # a product is shifted up so far, then only down
+        left, right = a.sig.astype(kind), b.sig.astype(kind) << kind.type(room)
+        scales = a.scale.astype(exponent), b.scale.astype(exponent)
+        bits, flags = job.first(), np.zeros(job.shape, np.uint8)
+        for step, k in enumerate(range(0, job.steps, self.group)):
+            part = slice(k, k + self.group)
+            held = Operand.of(bits, out)
+            scale = scales[0][part] + scales[1][part]
+            top = np.maximum(scale.max(axis=0), held.scale.astype(exponent))
+            below = top - scale + (product + room - self.width)
+            terms, lost = self._cut(left[part] * right[part], below)
+            kept, gone = self._kept(held, top, kind)
+            total = terms.sum(axis=0, dtype=kind) + kept
+            flags |= np.uint8(LOST) * (lost | gone)
+            lsb = np.where(top < NOTHING // 2, 0, top + (2 - self.width))
+            bits = round_wholes(np.asarray(total), lsb, out)
+            bits = flipped(bits, step, out.n, job.upset)
+            if job.probe is not None:
+                self._show(job, step, part, (terms, kept, total, bits), int(lsb))
+        return bits, flags
+
+    def _cut(self, x: Whole, by: Whole) -> tuple[Whole, Whole]:
+        """Terms of a group, and whether one of each group lost bits; ``by`` >= 0."""
+        if self.twos or x.dtype == object:
+            kept, lost = drop(x, by, "floor" if self.twos else "trunc")
+            return kept, np.asarray(lost.any(axis=0))
+        by = np.minimum(by, 8 * x.dtype.itemsize - 2).astype(x.dtype, copy=False)
+        sign = x >> (8 * x.dtype.itemsize - 1)
+        magnitude = (x ^ sign) - sign
+        kept = magnitude >> by
+        lost = (kept << by) != magnitude
+        return (kept ^ sign) - sign, lost.any(axis=0)
+
+    def _kept(self, held: Operand, top: Whole, kind: np.dtype[np.generic]) -> tuple[Whole, Whole]:
+        """The accumulator cut like a term."""
+        sig = held.sig.astype(kind)
+        by = top - held.scale + held.spec.f_max + 2 - self.width
+        kept, lost = drop(sig, np.maximum(by, 0), "floor" if self.twos else "trunc")
+        return kept << np.maximum(-by, 0).astype(kind), lost
+
+    def _show(self, job: Job, step: int, part: slice, found: tuple[Whole, ...], lsb: int) -> None:
+        terms, kept, total, bits = found
+        assert job.probe is not None
+        for k in range(*part.indices(job.steps)):
+            job.show_operands(k)
+        for i, term in enumerate(terms):
+            job.probe(step, "align", f"term{i}", int(term), self.width + 1, True, lsb)
+        job.probe(step, "align", "accumulator", int(kept), self.width + 1, True, lsb)
+        width = self.width + self.carry + 1
+        job.probe(step, "accumulate", "sum", int(total), width, True, lsb)
+        job.probe(step, "round", "result", int(bits), job.out.n, True, 0)
