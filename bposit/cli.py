@@ -15,6 +15,8 @@ import typer
 
 from .command import Command
 from .errors import BadInput
+from .options import Format
+from .verbs import vectors
 
 __all__ = ["app", "main"]
 
@@ -33,23 +35,6 @@ class LayoutName(StrEnum):
     exact = "exact"
     paper800 = "paper800"
     standard = "standard"
-
-
-def _complete_format(incomplete: str) -> list[str]:
-    from .formats import named
-
-    return [spec.name for spec in named() if spec.name.startswith(incomplete)]
-
-
-Format = Annotated[
-    str,
-    typer.Option(
-        "--format",
-        metavar="FORMAT",
-        help="A name (bposit8/16/32/64, positN) or n,rs,es such as 24,4,3.",
-        autocompletion=_complete_format,
-    ),
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -201,6 +186,9 @@ def dot(
         print(json.dumps(summary(product), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         terminal.console().print(report(product))
+
+
+app.add_typer(vectors.app, name="vectors")
 
 
 def main() -> None:

@@ -2,11 +2,13 @@
 
 >>> import posit
 >>> from bposit import emulate
->>> a, b = posit.encode([[1.5, -2.0, 1e20], [2.0, 0.5, 1e-20]], "bposit16")
->>> cell = emulate.Mac("bposit16", accumulator=emulate.Aligned(width=14, group=4))
->>> array = emulate.SystolicArray(16, 16, "os", cell)
->>> posit.decode(array.matmul(a[:, None], b[None, :]), "bposit16")[1]
-array([-4., -1., -0.])
+>>> a, b = posit.encode([[[1.0, 2.0**-12, -1.0]], [[1.0, 1.0, 1.0]]], "bposit16")
+>>> for accumulator in emulate.Quire(), emulate.Aligned(width=12, group=4):
+...     cell = emulate.Mac("bposit16", accumulator=accumulator)
+...     array = emulate.SystolicArray(16, 16, "os", cell)
+...     print(accumulator, posit.decode(array.matmul(a, b.T), "bposit16"))
+quire [[0.00024414]]
+aligned to 12 bits, groups of 4 [[0.]]
 
 Everything takes and gives patterns, for every ``<n,rs,es>`` and the Posit Standard's formats. The
 ``bposit`` command generates and verifies vectors and memory images. See docs/hardware.md.

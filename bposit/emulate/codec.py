@@ -22,7 +22,7 @@ from quire import Layout
 
 from .integers import from_parts, parts
 
-__all__ = ["FORMS", "Fields", "Form", "Widths", "fields", "pack", "widths"]
+__all__ = ["FORMS", "Fields", "Form", "Widths", "fields", "magnitudes", "pack", "widths"]
 
 Form = Literal["sign-magnitude", "twos"]
 FORMS: tuple[Form, ...] = ("sign-magnitude", "twos")
@@ -139,25 +139,37 @@ def pack(
     Returns patterns of the broadcast shape. Raises ValueError for a fraction out of range, shapes
     that do not broadcast, or another form.
     """
-    spec, form = PositSpec.parse(spec), _form(form)
-    flags = [np.asarray(x, bool) for x in (sign, guard, sticky, zero, nar)]
-    f = _integers(fraction, "fraction", (1 << spec.f_max) - 1).astype(np.uint64)
-    t = np.clip(_signed(scale), -_MOST_SCALE, _MOST_SCALE)
-    s, g, k, z, n, f, t = np.broadcast_arrays(*flags, f, t)
-    one, two = np.uint64(1), np.uint64(2)
-    tail = f << two | g.astype(np.uint64) << one | k.astype(np.uint64)  # f_max + 2 <= 63 bits
-    top = np.uint64(1 << (spec.f_max + 2))
-    whole = top | tail
-    t = t.astype(np.int64)
-    if form == "twos":
-        # 2 - tail; where the tail is 0 that is the next power of two, 1·2^(scale+1)
-        whole = np.where(s & (tail != 0), top + (top - tail), whole)
-        t = t + (s & (tail == 0))
-    # twos: 1 < whole/top < 2 still, for 0 < tail < top
-    out = from_parts(s, whole << np.uint64(61 - spec.f_max), t, spec)
+    spec = PositSpec.parse(spec)
+    s, sig, t = magnitudes(sign, scale, fraction, guard, sticky, spec, form)
+    z, n = (np.broadcast_to(np.asarray(x, bool), sig.shape) for x in (zero, nar))
+    out = from_parts(s, sig, t, spec)
     out[z] = 0
     out[n] = spec.nar
     return scalar(out)
+
+
+def magnitudes(  # noqa: PLR0917
+    sign: npt.ArrayLike,
+    scale: npt.ArrayLike,
+    fraction: npt.ArrayLike,
+    guard: npt.ArrayLike,
+    sticky: npt.ArrayLike,
+    spec: PositSpec,
+    form: Form,
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """What fields mean: sign, and sig/2^63 · 2^scale rounded to odd; arrays of one shape."""
+    flags = [np.asarray(x, bool) for x in (sign, guard, sticky)]
+    f = _integers(fraction, "fraction", (1 << spec.f_max) - 1).astype(np.uint64)
+    t = np.asarray(np.clip(_signed(scale), -_MOST_SCALE, _MOST_SCALE), np.int64)
+    s, g, k, f, t = np.broadcast_arrays(*flags, f, t)
+    tail = f << np.uint64(2) | g.astype(np.uint64) << np.uint64(1) | k.astype(np.uint64)
+    top = np.uint64(1 << (spec.f_max + 2))  # at most 2^63
+    whole = top | tail
+    if _form(form) == "twos":
+        # 2 - tail/top, between 1 and 2; without a tail that is the next power of two
+        whole = np.where(s & (tail != 0), top + (top - tail), whole)
+        t = t + (s & (tail == 0))
+    return s, whole << np.uint64(61 - spec.f_max), t
 
 
 def widths(spec: SpecLike, form: Form = "sign-magnitude") -> Widths:
@@ -196,7 +208,7 @@ def _form(form: str) -> Form:
 
 def _signed(x: npt.ArrayLike) -> npt.NDArray[Any]:
     array = np.asarray(x)
-    if array.dtype.kind not in "iuO" or array.dtype.kind == "b":
+    if array.dtype.kind not in "iuO":
         raise TypeError(f"scale: expected integers, got {array.dtype.name}")
     return array
 

@@ -19,9 +19,11 @@ __all__ = [
     "NOTHING",
     "Operand",
     "Whole",
+    "beside",
     "drop",
     "from_parts",
     "lengths",
+    "normalised",
     "parts",
     "round_wholes",
     "rounding",
@@ -156,21 +158,28 @@ def round_wholes(x: Whole, lsb: npt.ArrayLike, spec: PositSpec) -> Patterns:
 
     ``x`` of any shape, ``lsb`` integers that broadcast to it.
     """
-    return from_parts(np.asarray(x < 0, bool), *_normalised(x, lsb), spec)
+    return from_parts(np.asarray(x < 0, bool), *normalised(x, lsb), spec)
 
 
 def rounding(
     x: Whole, lsb: npt.ArrayLike, bits: Patterns, spec: PositSpec
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Whether ``bits``, of finite posits, are not x · 2^lsb, and whether that is beyond maxpos."""
-    (sig, scale), (own, its) = _normalised(x, lsb), parts(bits, spec)
-    zero = np.asarray(x == 0, bool)
-    lost = ((sig != own) | (scale != its)) & ~(zero & (own == 0))
-    above = (scale > its) | ((scale == its) & (sig > own))
+    lost, above = beside(*normalised(x, lsb), bits, spec)
     return lost, lost & above & (np.abs(bits) == spec.maxpos_pattern)
 
 
-def _normalised(
+def beside(
+    sig: npt.NDArray[np.uint64], scale: npt.NDArray[np.int64], bits: Patterns, spec: PositSpec
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Whether magnitudes sig/2^63 · 2^scale are not those of ``bits``, and whether larger."""
+    own, its = parts(bits, spec)
+    some = (sig != 0) & (own != 0)
+    lost = (sig != own) | (some & (scale != its))
+    return lost, (own == 0) | (some & ((scale > its) | ((scale == its) & (sig > own))))
+
+
+def normalised(
     x: Whole, lsb: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
     """Magnitudes as :func:`parts` gives them, rounded to odd where they are longer."""
