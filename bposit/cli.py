@@ -17,6 +17,8 @@ from .command import Command
 from .errors import BadInput
 from .options import Format
 from .verbs import vectors
+from .verbs.accumulator import accumulator
+from .verbs.image import image
 
 __all__ = ["app", "main"]
 
@@ -188,6 +190,8 @@ def dot(
         terminal.console().print(report(product))
 
 
+app.command()(accumulator)
+app.command()(image)
 app.add_typer(vectors.app, name="vectors")
 
 

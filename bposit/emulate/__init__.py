@@ -18,8 +18,10 @@ from .accumulator import LOST, NAR, OVERFLOW, Accumulator
 from .aligned import Aligned
 from .chain import FusedChain, RoundEachStep
 from .codec import Fields, Widths, fields, pack, widths
+from .faults import Flip, Upsets, flip, sensitivity
 from .mac import Mac, Result
 from .required import Required, required_accumulator
+from .sweep import Point, draw, sweep
 from .systolic import Plan, SystolicArray
 from .trace import Signal, Trace
 from .window import Quire, Window
@@ -31,9 +33,11 @@ __all__ = [
     "Accumulator",
     "Aligned",
     "Fields",
+    "Flip",
     "FusedChain",
     "Mac",
     "Plan",
+    "Point",
     "Quire",
     "Required",
     "Result",
@@ -41,10 +45,15 @@ __all__ = [
     "Signal",
     "SystolicArray",
     "Trace",
+    "Upsets",
     "Widths",
     "Window",
+    "draw",
     "fields",
+    "flip",
     "pack",
     "required_accumulator",
+    "sensitivity",
+    "sweep",
     "widths",
 ]

@@ -25,8 +25,9 @@ not zero were dropped or rounded away; the result is NaR."""
 Probe = Callable[[int, str, str, Any, int, bool, int], None]
 """Called with (step, stage, name, integer, width, signed, log2 of the weight of bit 0)."""
 
-Upset = Callable[[int, tuple[int, ...], int], "Whole | None"]
-"""Given (step, shape, width), the bits of the accumulators that flip after it, or None."""
+Upset = Callable[[int, int, tuple[int, ...], int], "Whole | None"]
+"""Given (step, part, shape, width), the bits of the accumulators that flip after it, or None; part
+numbers what a product is computed in, ``shape`` is that part's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +47,8 @@ class Job:
     probe : Probe or None
         Sees every integer on its way; the result's shape is () then.
     upset : Upset or None
+    part : int
+        For ``upset``.
     """
 
     a: Operand
@@ -55,6 +58,7 @@ class Job:
     flags: bool = True
     probe: Probe | None = None
     upset: Upset | None = None
+    part: int = 0
 
     @property
     def steps(self) -> int:
@@ -107,11 +111,11 @@ class Accumulator(ABC):
         """A short name."""
 
 
-def flipped(x: Whole, step: int, width: int, upset: Upset | None) -> Whole:
-    """Two's-complement words after a step, as ``upset`` leaves them."""
-    mask = None if upset is None else upset(step, x.shape, width)
+def flipped(x: Whole, step: int, width: int, job: Job) -> Whole:
+    """Two's-complement words after a step, as upsets leave them."""
+    mask = None if job.upset is None else job.upset(step, job.part, x.shape, width)
     if mask is None:
         return x
     kind = object if x.dtype == object or width > 62 else np.int64
     turned = wrapped(x.astype(kind) ^ mask.astype(kind), width)
-    return turned.astype(x.dtype)
+    return np.asarray(turned, kind).astype(x.dtype)

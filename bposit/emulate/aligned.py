@@ -85,7 +85,7 @@ class Aligned(Accumulator):
             flags |= np.uint8(LOST) * (lost | gone)
             lsb = np.where(top < NOTHING // 2, 0, top + (2 - self.width))
             bits = round_wholes(np.asarray(total), lsb, out)
-            bits = flipped(bits, step, out.n, job.upset)
+            bits = flipped(bits, step, out.n, job)
             if job.probe is not None:
                 self._show(job, step, part, (terms, kept, total, bits), int(lsb))
         return bits, flags

@@ -35,7 +35,7 @@ class FusedChain(Accumulator):
             else:
                 total, exact, lsb = _fused(job, k, total)
                 flags |= _flags(exact, lsb, total, job.out)
-            total = flipped(total, k, job.out.n, job.upset)
+            total = flipped(total, k, job.out.n, job)
             if job.probe is not None:
                 job.show_operands(k)
                 job.probe(k, "accumulate", "before", int(before), job.out.n, True, 0)
@@ -72,7 +72,7 @@ class RoundEachStep(Accumulator):
                     flags |= np.uint8(LOST) * (rest != 0) | np.uint8(OVERFLOW) * beyond
                 else:
                     total = np.asarray(posit.add(total, term, out))
-                total = flipped(total, k, out.n, job.upset)
+                total = flipped(total, k, out.n, job)
                 if job.probe is not None:
                     job.show_operands(k)
                     job.probe(k, "multiply", "product", int(term), out.n, True, 0)

@@ -160,13 +160,15 @@ class Mac:
         first = None if start is None else np.broadcast_to(self._start(start), shape)
         x = np.broadcast_to(x, (*shape[:-1], x.shape[-1]))
         y = np.broadcast_to(y, (*shape[:-2], *y.shape[-2:]))
+        part = 0
         for i in np.ndindex(shape[:-2]):
             for rows in self._bands(shape):
                 at = (*i, rows)
                 job = self._job(
                     x[at].T[:, :, np.newaxis], y[i][:, np.newaxis, :],
-                    None if first is None else first[at], flags=flags,
+                    None if first is None else first[at], flags=flags, part=part,
                 )  # fmt: skip
+                part += 1
                 found = self._run(job, None)
                 bits[at], said[at] = found.bits, found.flags
         return Result(bits, said, self.out)
@@ -189,6 +191,7 @@ class Mac:
         *,
         flags: bool = True,
         seen: Trace | None = None,
+        part: int = 0,
     ) -> Job:
         left, right = Operand.of(a, self.in_spec), Operand.of(b, self.in_spec)
         first = None
@@ -196,7 +199,7 @@ class Mac:
             shape = np.broadcast_shapes(a.shape[1:], b.shape[1:])
             first = Operand.of(np.broadcast_to(self._start(start), shape), self.out)
         probe = None if seen is None else seen.add
-        return Job(left, right, first, self.out, flags, probe, self.upset)
+        return Job(left, right, first, self.out, flags, probe, self.upset, part)
 
     def _run(self, job: Job, seen: Trace | None) -> Result:
         bits, flags = self.accumulator.dots(job)

@@ -125,7 +125,7 @@ class _Register:
     def add(self, k: int, term: Whole, lost: Whole, beyond: Whole) -> None:
         """One addition, and back into range."""
         low, high = self.range
-        total = self.sum + term
+        total: Whole = np.asarray(self.sum + term, self.kind)
         out = np.asarray((total < low) | (total > high), bool)
         if out.any():
             if self.window.overflow == "saturate":
@@ -135,12 +135,12 @@ class _Register:
                 if self.window.overflow == "nar":
                     self.flags |= np.uint8(NAR) * out
         self.flags |= np.uint8(OVERFLOW) * (out | beyond) | np.uint8(LOST) * lost
-        total = flipped(total, k, self.window.width, self.job.upset)
+        total = flipped(np.asarray(total, self.kind), k, self.window.width, self.job)
         if self.job.probe is not None:
             lsb, width = self.window.lsb, self.window.width
             self.job.probe(k, "align", "term", int(term), width, True, lsb)
             self.job.probe(k, "accumulate", "register", int(total), width, True, lsb)
-        self.sum = np.asarray(total).astype(self.kind)
+        self.sum = np.asarray(total, self.kind)
 
     def rounded(self) -> tuple[Patterns, Flags]:
         """What is read out."""
