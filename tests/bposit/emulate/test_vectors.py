@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bposit.emulate import Aligned, FusedChain, RoundEachStep, Window
+from bposit.emulate import Quire as QuireModel
 from bposit.emulate.codec import fields
 from bposit.emulate.vectors import OPERATIONS, STYLES, Task, possible
-from bposit.emulate.vectors.operations import INEXACT, NAR, SATURATED, ZERO
+from bposit.emulate.vectors.answers import INEXACT, NAR, SATURATED, ZERO
 from bposit.emulate.vectors.styles import check, exhaustive_count, generate
 from bposit.errors import BadInput
 from posit import PositSpec, bposit8, bposit16, bposit32, bposit64, reference, standard
 from posit.reference.encode import floor_body
 from quire import Quire
+
+from . import twins
 
 FORMATS = [bposit8, bposit16, standard(16), bposit32, bposit64, PositSpec(13, 6, 5),
            PositSpec(7, 3, 8), PositSpec(3, 2, 0), PositSpec(24, 3, 0)]  # fmt: skip
@@ -110,7 +114,8 @@ def agree(task: Task, operands: WORDS, answers: WORDS) -> None:
         assert flags == want, (task, row, got)
 
 
-PLAIN = [op for op in OPERATIONS if op not in ("decode", "compare", "to_f32", "to_f64", "quire")]
+APART = ("decode", "compare", "to_f32", "to_f64", "quire", "mac")
+PLAIN = [op for op in OPERATIONS if op not in APART]
 
 
 @pytest.mark.parametrize("op", PLAIN)
@@ -131,7 +136,7 @@ def test_answers_are_the_definition_s(spec: PositSpec, op: str) -> None:
 
 
 def test_every_operation_has_a_test() -> None:
-    assert {*PLAIN, "decode", "compare", "to_f32", "to_f64", "quire"} == set(OPERATIONS)
+    assert {*PLAIN, *APART} == set(OPERATIONS)
 
 
 def test_the_checks_can_fail() -> None:
@@ -167,6 +172,28 @@ def test_compare() -> None:
             x, y = signed(a, spec.n), signed(b, spec.n)
             assert got == {-1: 1, 0: 2, 1: 0}[reference.compare(x, y, spec)]
             assert flags == (NAR if spec.nar in (x, y) else 0)
+
+
+@pytest.mark.parametrize("accumulator", [
+    QuireModel(), Window(-12, 9, "saturate", "rne", True), Aligned(11, 3), FusedChain(),
+    RoundEachStep(),
+], ids=str)  # fmt: skip
+def test_datapaths(accumulator: Any) -> None:
+    for spec, to in ((bposit16, None), (bposit8, bposit16)):
+        task = Task("mac", spec, to, terms=5, accumulator=accumulator)
+        for style in possible("mac"):
+            if style == "exhaustive":
+                continue
+            operands, answers = made(task, style, 20)
+            for i in range(20):
+                row = {name: int(x[i]) for name, x in operands.items()}
+                c = signed(row.pop("c"), task.result.n)
+                words = [signed(w, spec.n) for w in row.values()]
+                want = twins.dot(words[:5], words[5:], c, spec, task.result, accumulator)
+                assert signed(int(answers["result"][i]), task.result.n) == want[0]
+                if task.spec.nar not in words and c != task.result.nar:
+                    flags = want[1] | want[2] << 1 | (want[0] == task.result.nar) << 2
+                    assert answers["flags"][i] == flags
 
 
 @pytest.mark.parametrize("width", [32, 64])
@@ -365,6 +392,8 @@ def test_styles_that_make_no_sense_are_refused() -> None:
         (lambda: Task("cube", bposit16), "unknown operation 'cube': possible are decode"),
         (lambda: Task("convert", bposit16), "--to FORMAT"),
         (lambda: Task("add", bposit16, bposit8), "belongs to convert"),
+        (lambda: Task("mac", bposit16), "mac needs --accumulator"),
+        (lambda: Task("dot", bposit16, accumulator=QuireModel()), "belongs to mac"),
         (lambda: Task("dot", bposit16, terms=0), "1 to 256"),
         (lambda: Task("decode", bposit16, form="ones"), "twos"),  # type: ignore[arg-type]
     ]:
