@@ -18,6 +18,7 @@ from .errors import BadInput
 from .options import Format
 from .verbs import vectors
 from .verbs.accumulator import accumulator
+from .verbs.cmodel import cmodel
 from .verbs.image import image
 
 __all__ = ["app", "main"]
@@ -191,6 +192,7 @@ def dot(
 
 
 app.command()(accumulator)
+app.command()(cmodel)
 app.command()(image)
 app.add_typer(vectors.app, name="vectors")
 

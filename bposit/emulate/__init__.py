@@ -25,6 +25,7 @@ from .sweep import Point, draw, sweep
 from .systolic import Plan, SystolicArray
 from .trace import Signal, Trace
 from .window import Quire, Window
+from .written import read_accumulator
 
 __all__ = [
     "LOST",
@@ -52,6 +53,7 @@ __all__ = [
     "fields",
     "flip",
     "pack",
+    "read_accumulator",
     "required_accumulator",
     "sensitivity",
     "sweep",

@@ -22,12 +22,20 @@ _Op = Annotated[
     str | None,
     typer.Option("--op", metavar="OP", help="add, fma, decode, …; `bposit vectors list`."),
 ]
-_To = Annotated[str | None, typer.Option("--to", metavar="FORMAT", help="Of convert's results.")]
+_To = Annotated[
+    str | None, typer.Option("--to", metavar="FORMAT", help="Of the results of convert and mac.")
+]
 _Form = Annotated[
     str | None,
     typer.Option("--form", help="Of decode and encode: sign-magnitude (default) or twos."),
 ]
-_Terms = Annotated[int | None, typer.Option("--terms", help="Of dot; 4 if not given.")]
+_Terms = Annotated[int | None, typer.Option("--terms", help="Of dot and mac; 4 if not given.")]
+_Accumulator = Annotated[
+    str | None,
+    typer.Option(
+        "--accumulator", metavar="MODEL", help="Of mac: Aligned(14, 4), Window(-16, 15) …"
+    ),
+]
 
 
 @app.command()
@@ -44,6 +52,7 @@ def gen(  # noqa: PLR0917
     to: _To = None,
     form: _Form = None,
     terms: _Terms = None,
+    accumulator: _Accumulator = None,
 ) -> None:
     """Write vectors: operands, flags and the right results, in hexadecimal.
 
@@ -51,15 +60,22 @@ def gen(  # noqa: PLR0917
 
     - bposit vectors gen --op fma --style ties --count 100000 --seed 7 --out fma.hex
     - bposit vectors gen --op decode --format 16,6,5 --style exhaustive --layout csv --out dec.csv
+    - bposit vectors gen --op mac --accumulator "Aligned(14, group=4)" --out pdpu.hex
     - bposit vectors gen --op convert --format posit32 --to posit16 --out -
     """
     from .. import numerals
+    from ..emulate import read_accumulator
     from ..emulate.vectors import OPERATIONS, Task, write
 
     if op is None:
         raise BadInput(f"--op is needed: one of {', '.join(OPERATIONS)}")
     wide = None if to is None else numerals.read_format(to)
     more: Any = {} if form is None else {"form": form}
+    if accumulator is not None:
+        try:
+            more["accumulator"] = read_accumulator(accumulator)
+        except ValueError as error:
+            raise BadInput(str(error)) from None
     task = Task(op, numerals.read_format(format), wide, terms=4 if terms is None else terms, **more)
     options: Any = {"style": style, "count": count, "seed": seed, "layout": layout}
     if str(out) == "-":
@@ -85,6 +101,7 @@ def verify(  # noqa: PLR0917
     to: _To = None,
     form: _Form = None,
     terms: _Terms = None,
+    accumulator: _Accumulator = None,
     layout: Annotated[str | None, typer.Option(help="readmemh, csv or jsonl.")] = None,
     flags: Annotated[bool, typer.Option(help="Whether the device's flags count.")] = True,
     show: Annotated[int, typer.Option(help="How many wrong answers to explain.")] = 5,
@@ -102,7 +119,8 @@ def verify(  # noqa: PLR0917
     """
     from ..emulate import vectors
 
-    asked = {"op": op, "format": format, "to": to, "form": form, "terms": terms, "layout": layout}
+    asked = {"op": op, "format": format, "to": to, "form": form, "terms": terms,
+             "accumulator": accumulator, "layout": layout}  # fmt: skip
     try:
         with file.open("rb") as source:
             report = vectors.verify(source, str(file), asked=asked, flags=flags, explained=show)

@@ -15,13 +15,19 @@ from quire import Layout
 
 from ... import numerals
 from ...fields import split
+from .. import accumulator
+from ..accumulator import LOST, OVERFLOW
 from ..codec import magnitudes
+from ..mac import Mac
+from .answers import INEXACT, NAR, SATURATED, ZERO
 from .columns import Column
-from .operations import INEXACT, NAR, SATURATED, ZERO, Task
+from .operations import Task
 
 __all__ = ["explain"]
 
 Asked = Mapping[str, int]
+_DATAPATH = {OVERFLOW: "overflow", LOST: "bits lost", accumulator.NAR: "NaR"}
+_MOST_STEPS = 16
 _FLAGS = {NAR: "NaR", INEXACT: "inexact", SATURATED: "saturated", ZERO: "zero"}
 
 
@@ -41,11 +47,12 @@ def explain(
             lines.append(f"{name}: expected {_plain(column, want)}, answered with x or z bits")
             steps.append(f"{name} has unknown bits: not driven, or not reset")
         elif name == "flags":
-            lines.append(f"flags: expected {_flags(want)}, got {_flags(got)}")
+            names = _DATAPATH if task.op == "mac" else _FLAGS
+            lines.append(f"flags: expected {_flags(want, names)}, got {_flags(got, names)}")
             steps.append("flags")
         elif column.spec is not None:
             more, step = _posits(task, operands, column.spec, want, got)
-            lines += more
+            lines += more + _registers(task, operands)
             steps.append(step)
         else:
             lines.append(f"{name}: expected {_plain(column, want)}, got {_plain(column, got)}")
@@ -69,8 +76,8 @@ def _plain(column: Column, word: int) -> str:
     return f"{word}" if column.bits == 1 else f"0x{word:0{column.digits}x}"
 
 
-def _flags(word: int) -> str:
-    return " and ".join(name for bit, name in _FLAGS.items() if word & bit) or "none"
+def _flags(word: int, names: Mapping[int, str]) -> str:
+    return " and ".join(name for bit, name in names.items() if word & bit) or "none"
 
 
 def _signed(word: int, bits: int) -> int:
@@ -86,7 +93,7 @@ def _posits(
         return [f"got 0x{got:x}"], f"the answer has more than {spec.n} bits"
     p, q = _signed(want, spec.n), _signed(got, spec.n)
     lines = [_drawn("expected", p, spec), _drawn("got     ", q, spec)]
-    exact = None if task.op == "quire" else _exact(task, operands)
+    exact = None if task.op in ("quire", "mac") else _exact(task, operands)
     right, wrong = decode(p, spec), decode(q, spec)
     if exact is not None:
         sign = "≈ " if task.op == "sqrt" and exact * exact != _value(operands["a"], spec) else ""
@@ -101,6 +108,23 @@ def _posits(
             line += f", {numerals.rough(abs(right - exact) / gap)} would be right"
         lines.append(line)
     return lines, _step(p, q, exact, spec)
+
+
+def _registers(task: Task, operands: Asked) -> list[str]:
+    """What a datapath holds after each step."""
+    if task.accumulator is None:
+        return []
+    words = [_signed(w, task.spec.n) for name, w in operands.items() if name != "c"]
+    start = _signed(operands["c"], task.result.n)
+    cell = Mac(task.spec, task.result, task.accumulator)
+    trace = cell.dot(words[: task.terms], words[task.terms :], start, trace=True).trace
+    assert trace is not None
+    held = [s for s in trace if s.stage in ("accumulate", "round") and s.name != "before"]
+    return [
+        f"step {s.step}: {s.name} {s.width}'h{s.hex}"
+        + ("" if s.name == "result" else f", bit 0 weighs 2^{s.lsb_weight}")
+        for s in held[:_MOST_STEPS]
+    ]
 
 
 def _drawn(what: str, pattern: int, spec: PositSpec) -> str:

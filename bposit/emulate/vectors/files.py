@@ -15,6 +15,8 @@ from posit import PositSpec
 
 from ... import __version__
 from ...errors import BadInput
+from ..accumulator import Accumulator
+from ..written import read_accumulator
 from .layouts import LAYOUTS, Layout, Parsed
 from .operations import Task
 from .styles import check, exhaustive_count, generate
@@ -23,6 +25,7 @@ __all__ = ["Reader", "write"]
 
 _BLOCK = 1 << 15  # rows
 _CHUNK = 1 << 22  # bytes
+_KEYS = ("op", "format", "to", "form", "terms", "accumulator")
 _MOST_SEED = (1 << 64) - 1
 
 
@@ -77,8 +80,10 @@ def _header(task: Task, layout: Layout, style: str, count: int, seed: int) -> di
         header["to"] = _triple(task.to)
     if task.op in ("decode", "encode"):
         header["form"] = task.form
-    if task.op == "dot":
+    if task.op in ("dot", "mac"):
         header["terms"] = task.terms
+    if task.accumulator is not None:
+        header["accumulator"] = repr(task.accumulator)
     header |= {"style": style, "seed": seed, "count": count, "layout": layout.name}
     place, fields = sum(4 * c.digits for c in layout.columns), []
     for column in layout.columns:
@@ -101,8 +106,8 @@ class Reader:
     path : str
         For messages.
     asked : mapping, optional
-        What the file must be of: op, format, to, form, terms, layout, as the header has them.
-        Where there is no header op and format are needed; the layout is guessed.
+        What the file must be of: op, format, to, form, terms, accumulator, layout, as the header
+        has them. Where there is no header op and format are needed; the layout is guessed.
     """
 
     file: BinaryIO
@@ -124,7 +129,7 @@ class Reader:
             self._rest, self.header = first, {}
         else:
             self._lines = 1
-        known = {key: self._agreed(key) for key in ("op", "format", "to", "form", "terms")}
+        known = {key: self._agreed(key) for key in _KEYS}
         if known["op"] is None or known["format"] is None:
             raise BadInput(f"{self.path} has no header: say what it is of, --op OP --format FORMAT")
         self.task = _task_of(known, self.path)
@@ -137,6 +142,8 @@ class Reader:
         if found is None or wanted is None:
             return wanted if found is None else found
         same = found == wanted
+        if key == "accumulator":
+            same = _accumulator(found, self.path) == _accumulator(wanted, self.path)
         if key in ("format", "to"):
             same = _spec(found, self.path) == _spec(wanted, self.path)
         if not same:
@@ -204,6 +211,13 @@ def _spec(given: Any, path: str) -> PositSpec:
         raise BadInput(f"{path}: {error}") from None
 
 
+def _accumulator(given: Any, path: str) -> Accumulator | None:
+    try:
+        return None if given is None else read_accumulator(str(given))
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
 def _task_of(known: dict[str, Any], path: str) -> Task:
     to, terms = known["to"], known["terms"]
     if terms is not None and not isinstance(terms, int):
@@ -214,6 +228,7 @@ def _task_of(known: dict[str, Any], path: str) -> Task:
         None if to is None else _spec(to, path),
         known["form"] or "sign-magnitude",
         4 if terms is None else terms,
+        _accumulator(known["accumulator"], path),
     )
 
 

@@ -35,9 +35,9 @@ STYLES = {
 _MOST_BITS = 24
 _ARITHMETIC = ("add", "sub", "mul", "div", "fma", "dot")
 _HAVE = {
-    "ties": (*_ARITHMETIC, "encode", "convert", "from_f32", "from_f64", "from_i64", "quire"),
-    "saturation": (*_ARITHMETIC, "encode", "convert", "from_f32", "from_f64"),
-    "cancellation": ("add", "sub", "fma", "dot", "compare", "quire"),
+    "ties": (*_ARITHMETIC, "mac", "encode", "convert", "from_f32", "from_f64", "from_i64", "quire"),
+    "saturation": (*_ARITHMETIC, "mac", "encode", "convert", "from_f32", "from_f64"),
+    "cancellation": ("add", "sub", "fma", "dot", "mac", "compare", "quire"),
 }
 
 Operands = dict[str, Any]
@@ -107,6 +107,8 @@ def _every(task: Task, first: int, count: int) -> dict[str, Words]:
 
 
 def _values(task: Task, style: str, rng: Rng, count: int) -> Operands:
+    if task.op == "mac":
+        return _mac(task, style, rng, count)
     if style == "ties":
         return ties.operands(task, rng, count)
     if task.op == "encode":
@@ -121,6 +123,15 @@ def _values(task: Task, style: str, rng: Rng, count: int) -> Operands:
     values: Operands = {c.name: source(c.spec, rng, count) for c in task.inputs if c.spec}
     if task.op == "quire":
         values["clear"] = rng.integers(0, 8, count) == 0
+    return values
+
+
+def _mac(task: Task, style: str, rng: Rng, count: int) -> Operands:
+    """A dot product's, and in one of two vectors an accumulator that is not 0."""
+    values = _values(Task("dot", task.spec, terms=task.terms), style, rng, count)
+    source = {"random": uniform, "corners": corners}.get(style, stratified)
+    c = source(task.result, rng, count)
+    values["c"] = np.where(rng.integers(0, 2, count) == 1, c, 0).astype(c.dtype)
     return values
 
 
