@@ -22,8 +22,9 @@ OVERFLOW, LOST, NAR = 1, 2, 4
 """Bits of a result's flags: the accumulator left its range, or a step saturated; bits that were
 not zero were dropped or rounded away; the result is NaR."""
 
-Probe = Callable[[int, str, str, Any, int, bool, int], None]
-"""Called with (step, stage, name, integer, width, signed, log2 of the weight of bit 0)."""
+Probe = Callable[[int, str, str, Any, int, bool, Any], None]
+"""Called with (step, stage, name, integer, width, signed, log2 of the weight of bit 0); the integer
+and the weight may be arrays of one element."""
 
 Upset = Callable[[int, int, tuple[int, ...], int], "Whole | None"]
 """Given (step, part, shape, width), the bits of the accumulators that flip after it, or None; part
@@ -37,7 +38,7 @@ class Job:
     Parameters
     ----------
     a, b : Operand
-        (K, ...), whose other axes broadcast to the result's shape.
+        (K, ...), whose other axes, of which there is at least one, broadcast to the result's shape.
     start : Operand or None
         What the accumulators hold at first, of format ``out`` and of the result's shape.
     out : PositSpec
@@ -45,7 +46,7 @@ class Job:
     flags : bool
         Whether OVERFLOW and LOST are wanted; models that round by themselves are faster without.
     probe : Probe or None
-        Sees every integer on its way; the result's shape is () then.
+        Sees every integer on its way; the result's shape is (1,) then.
     upset : Upset or None
     part : int
         For ``upset``.
@@ -81,9 +82,9 @@ class Job:
         if self.probe is None:
             return
         for name, x in (("a", self.a), ("b", self.b)):
-            n, q, lsb = x.spec.n, x.width + 1, int(x.scale[k]) - x.spec.f_max if x.sig[k] else 0
-            self.probe(k, "input", name, int(x.bits[k]), n, True, 0)
-            self.probe(k, "decode", f"{name}_significand", int(x.sig[k]), q, True, lsb)
+            lsb = np.where(x.sig[k] == 0, 0, x.scale[k] - x.spec.f_max)
+            self.probe(k, "input", name, x.bits[k], x.spec.n, True, 0)
+            self.probe(k, "decode", f"{name}_significand", x.sig[k], x.width + 1, True, lsb)
 
 
 class Accumulator(ABC):

@@ -81,13 +81,13 @@ class Aligned(Accumulator):
             below = top - scale + (product + room - self.width)
             terms, lost = self._cut(left[part] * right[part], below)
             kept, gone = self._kept(held, top, kind)
-            total = terms.sum(axis=0, dtype=kind) + kept
+            total = np.asarray(terms.sum(axis=0, dtype=kind) + kept, kind)
             flags |= np.uint8(LOST) * (lost | gone)
             lsb = np.where(top < NOTHING // 2, 0, top + (2 - self.width))
-            bits = round_wholes(np.asarray(total), lsb, out)
+            bits = round_wholes(total, lsb, out)
             bits = flipped(bits, step, out.n, job)
             if job.probe is not None:
-                self._show(job, step, part, (terms, kept, total, bits), int(lsb))
+                self._show(job, step, part, (terms, kept, total, bits), lsb)
         return bits, flags
 
     def _cut(self, x: Whole, by: Whole) -> tuple[Whole, Whole]:
@@ -107,16 +107,16 @@ class Aligned(Accumulator):
         sig = held.sig.astype(kind)
         by = top - held.scale + held.spec.f_max + 2 - self.width
         kept, lost = drop(sig, np.maximum(by, 0), "floor" if self.twos else "trunc")
-        return kept << np.maximum(-by, 0).astype(kind), lost
+        return np.asarray(kept << np.maximum(-by, 0).astype(kind), kind), lost
 
-    def _show(self, job: Job, step: int, part: slice, found: tuple[Whole, ...], lsb: int) -> None:
+    def _show(self, job: Job, step: int, part: slice, found: tuple[Whole, ...], lsb: Whole) -> None:
         terms, kept, total, bits = found
         assert job.probe is not None
         for k in range(*part.indices(job.steps)):
             job.show_operands(k)
         for i, term in enumerate(terms):
-            job.probe(step, "align", f"term{i}", int(term), self.width + 1, True, lsb)
-        job.probe(step, "align", "accumulator", int(kept), self.width + 1, True, lsb)
+            job.probe(step, "align", f"term{i}", term, self.width + 1, True, lsb)
+        job.probe(step, "align", "accumulator", kept, self.width + 1, True, lsb)
         width = self.width + self.carry + 1
-        job.probe(step, "accumulate", "sum", int(total), width, True, lsb)
-        job.probe(step, "round", "result", int(bits), job.out.n, True, 0)
+        job.probe(step, "accumulate", "sum", total, width, True, lsb)
+        job.probe(step, "round", "result", bits, job.out.n, True, 0)

@@ -38,8 +38,8 @@ class FusedChain(Accumulator):
             total = flipped(total, k, job.out.n, job)
             if job.probe is not None:
                 job.show_operands(k)
-                job.probe(k, "accumulate", "before", int(before), job.out.n, True, 0)
-                job.probe(k, "round", "result", int(total), job.out.n, True, 0)
+                job.probe(k, "accumulate", "before", before, job.out.n, True, 0)
+                job.probe(k, "round", "result", total, job.out.n, True, 0)
         return total, flags
 
 
@@ -75,8 +75,8 @@ class RoundEachStep(Accumulator):
                 total = flipped(total, k, out.n, job)
                 if job.probe is not None:
                     job.show_operands(k)
-                    job.probe(k, "multiply", "product", int(term), out.n, True, 0)
-                    job.probe(k, "round", "result", int(total), out.n, True, 0)
+                    job.probe(k, "multiply", "product", term, out.n, True, 0)
+                    job.probe(k, "round", "result", total, out.n, True, 0)
         return total, flags
 
 

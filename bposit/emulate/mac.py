@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posit import PositSpec
-from posit._arrays import Patterns, patterns, scalar
+from posit._arrays import Patterns, patterns
 
 from .accumulator import LOST, NAR, OVERFLOW, Accumulator, Flags, Job, Upset
 from .integers import Operand
@@ -132,12 +132,16 @@ class Mac:
         if x.ndim == 0 or y.ndim == 0 or x.shape[-1] != y.shape[-1]:
             raise ValueError(f"dot of shapes {x.shape} and {y.shape}: the last axes must agree")
         rank = max(x.ndim, y.ndim)
-        x, y = (v.reshape((1,) * (rank - v.ndim) + v.shape) for v in (x, y))
         if trace and rank > 1:
             raise ValueError(f"trace: of one sum, not of shapes {np.shape(a)} and {np.shape(b)}")
         seen = Trace() if trace else None
+        # an axis beside K even for one sum: NumPy's 0-d objects would turn into plain integers
+        x, y = (v.reshape((1,) * (max(rank, 2) - v.ndim) + v.shape) for v in (x, y))
         job = self._job(np.moveaxis(x, -1, 0), np.moveaxis(y, -1, 0), start, seen=seen)
-        return self._run(job, seen)
+        found = self._run(job, seen)
+        if rank > 1:
+            return found
+        return Result(found.bits[0], found.flags[0], self.out, seen)
 
     def matmul(
         self,
@@ -209,4 +213,4 @@ class Mac:
             nar = nar | job.start.nar
         bits = np.where(nar, self.out.storage.type(self.out.nar), bits)
         flags = np.asarray(flags | np.uint8(NAR) * (bits == self.out.nar))
-        return Result(scalar(bits), scalar(flags), self.out, seen)
+        return Result(bits, flags, self.out, seen)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+import numpy as np
+
 __all__ = ["Signal", "Trace"]
 
 _FIRST, _COUNT = 33, 94  # VCD's identifiers are printable characters
@@ -57,10 +59,11 @@ class Trace:
 
     def add(  # noqa: PLR0917
         self, step: int, stage: str, name: str, value: Any, width: int, signed: bool,
-        lsb_weight: int,
+        lsb_weight: Any,
     ) -> None:  # fmt: skip
         """Record one; a probe."""
-        self.signals.append(Signal(step, stage, name, int(value), width, signed, lsb_weight))
+        whole, lsb = _only(value), _only(lsb_weight)
+        self.signals.append(Signal(step, stage, name, whole, width, signed, lsb))
 
     def __iter__(self) -> Iterator[Signal]:
         return iter(self.signals)
@@ -103,6 +106,11 @@ class Trace:
             for code, x, width in zip(codes[key], (s.value, s.lsb_weight), (widths[key], 32),
                                       strict=True):  # fmt: skip
                 file.write(f"b{x & ((1 << width) - 1):b} {code}\n")
+
+
+def _only(x: Any) -> int:
+    """The element of an array that has one, or the number itself."""
+    return int(np.asarray(x, object).reshape(-1)[0])
 
 
 def _code(i: int) -> str:

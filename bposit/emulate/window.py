@@ -84,8 +84,8 @@ class Window(Accumulator):
             for i in range(len(product)):
                 if job.probe is not None:
                     job.show_operands(k + i)
-                    low = int(lsb[k + i]) + self.lsb if product[i] else 0
-                    job.probe(k + i, "multiply", "product", int(product[i]), bits + 1, True, low)
+                    low = np.where(product[i] == 0, 0, lsb[k + i] + self.lsb)
+                    job.probe(k + i, "multiply", "product", product[i], bits + 1, True, low)
                 register.add(k + i, *(x[i] for x in terms))
         return register.rounded()
 
@@ -138,8 +138,8 @@ class _Register:
         total = flipped(np.asarray(total, self.kind), k, self.window.width, self.job)
         if self.job.probe is not None:
             lsb, width = self.window.lsb, self.window.width
-            self.job.probe(k, "align", "term", int(term), width, True, lsb)
-            self.job.probe(k, "accumulate", "register", int(total), width, True, lsb)
+            self.job.probe(k, "align", "term", term, width, True, lsb)
+            self.job.probe(k, "accumulate", "register", total, width, True, lsb)
         self.sum = np.asarray(total, self.kind)
 
     def rounded(self) -> tuple[Patterns, Flags]:

@@ -177,9 +177,7 @@ def test_constants(model: Any) -> None:
 def test_a_changed_header_is_seen(tmp_path: Path) -> None:
     """The comparison can fail: ties always down."""
     text = cmodel.header(bposit16)
-    (tmp_path / "model.h").write_text(
-        text.replace("(x.body & 1)", "(x.body & 0)")
-    )
+    (tmp_path / "model.h").write_text(text.replace("(x.body & 1)", "(x.body & 0)"))
     assert (tmp_path / "model.h").read_text() != text
     source = tmp_path / "loops.c"
     source.write_text('#include "model.h"\n' + LOOPS.format(name="bposit16", upper="BPOSIT16"))

@@ -82,6 +82,17 @@ def test_a_defect_is_found_and_its_step_named(
     assert any(step in text for text in named), (what, named[:5])
 
 
+def test_two_patterns_off_is_no_rounding() -> None:
+    """The exact value lies between, but it is not the other neighbour."""
+    half = "4000_3700_2_4000\n"  # 1 + 2^-9, which is a tie
+    header = GOOD.splitlines(keepends=True)[0]
+    assert judged(header + half).wrong == 0
+    for answer, step in (("4001", "rounding: up with guard 1, sticky 0, a tie"),
+                         ("4002", "fraction: 1/128 instead of 0")):  # fmt: skip
+        (m,) = judged(header + half[:-5] + answer + "\n").mismatches
+        assert step in m.explanation[-1]
+
+
 def test_explanations_say_it_all() -> None:
     (m,) = judged(GOOD.replace("4100\n", "4101\n")).mismatches
     assert m.explanation == [

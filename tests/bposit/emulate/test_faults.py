@@ -47,6 +47,11 @@ def test_every_bit_is_as_likely() -> None:
     assert 0.09 < min(shares) < max(shares) < 0.11
 
 
+def test_rates_hold_for_single_words_too() -> None:
+    struck = [int(flip([1], bposit16, rate=0.01, seed=s)[1][0]) != 0 for s in range(1000)]
+    assert 0.1 < np.mean(struck) < 0.2  # 1 - 0.99^16 = 0.149
+
+
 def test_only_the_positions_given() -> None:
     _, mask = flip(np.zeros(1000, np.int16), bposit16, rate=0.5, seed=3, positions=[15, 2])
     assert set(np.unique(mask).tolist()) == {0, 1 << 15, 4, (1 << 15) + 4}
@@ -91,6 +96,9 @@ def test_random_upsets_strike_parts_differently() -> None:
     struck = mac.matmul(a, b, flags=False).bits != clean
     assert 0.005 < struck.mean() < 0.1
     assert len(np.unique(struck, axis=0)) > 100
+    height = mac._bands(a.shape[:1] + b.shape[1:])[0].stop
+    assert 2 * height < 3000
+    assert not np.array_equal(struck[:height], struck[height : 2 * height])
     again = mac.matmul(a, b, flags=False).bits != clean
     assert np.array_equal(struck, again)
 

@@ -109,6 +109,22 @@ def test_matmul_is_dot_of_every_row_and_column(accumulator: Any) -> None:
                     np.testing.assert_array_equal(found.flags, want.flags)
 
 
+@pytest.mark.parametrize("spec", [bposit8, bposit32, bposit64], ids=str)
+def test_one_sum_is_one_of_many(spec: PositSpec) -> None:
+    """By itself, and traced, in machine words and in Python's integers."""
+    rng = np.random.default_rng(6)
+    for make in (mixed, near_one):
+        a, b = make(spec, (3, 9), rng), make(spec, (3, 9), rng)
+        for accumulator in (*accumulators(rng), Aligned(60, 4), Aligned(62, 15, True)):
+            mac = Mac(spec, accumulator=accumulator)
+            many = mac.dot(a, b, a[:, 0])
+            for i in range(3):
+                for trace in (False, True):
+                    one = mac.dot(a[i], b[i], a[i, 0], trace=trace)
+                    assert one.bits.shape == one.flags.shape == ()
+                    assert (one.bits, one.flags) == (many.bits[i], many.flags[i]), str(mac)
+
+
 def encode_as(bits: Bits, spec: PositSpec) -> Bits:
     from posit import convert
 
@@ -168,6 +184,23 @@ def test_a_traced_register_is_the_sum_so_far() -> None:
     assert held == [2.25, 6.25, 6.3125]
 
 
+@pytest.mark.parametrize("group", [1, 3, 8, 15])
+def test_the_carry_bits_of_a_group_are_enough_and_needed(group: int) -> None:
+    """Largest significands of one sign: W bits each, and those that the sum is said to have."""
+    top = np.full(2 * group, int(encode(2.0, bposit16)) - 1, np.int16)
+    for width in (18, 27, 29, 60):
+        mac = Mac(bposit16, accumulator=Aligned(width, group))
+        found = mac.dot(top, top, top[0], trace=True)
+        want = twins.dot(top.tolist(), top.tolist(), int(top[0]), bposit16, bposit16,
+                         mac.accumulator)  # fmt: skip
+        assert (int(found.bits), False, bool(found.bits_lost)) == want
+        assert found.trace is not None
+        sums = [s for s in found.trace if s.name == "sum"]
+        assert {s.width for s in sums} == {width + group.bit_length() + 1}
+        assert all(abs(s.value) < 1 << s.width - 1 for s in sums)
+    assert max(s.value.bit_length() for s in sums) > 60 if group > 3 else True
+
+
 def test_a_waveform_has_every_signal() -> None:
     a = encode([1.5, -2.0], bposit16)
     text = io.StringIO()
@@ -180,6 +213,8 @@ def test_a_waveform_has_every_signal() -> None:
         f"b{9 * 64:b}", f"b{25 * 64:b}"
     ]  # fmt: skip
     assert lines.count("#1") == lines.count("#2") == 1
+    (weight,) = (line.split()[3] for line in lines if line.endswith(" register_lsb $end"))
+    assert f"b{(1 << 32) - 8:b} {weight}" in lines  # bit 0 weighs 2^-8
 
 
 @pytest.mark.parametrize(("make", "said"), [
