@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,8 @@ from rich.console import Console
 from . import _machine, _report
 from ._harness import Config, Mismatch, Result, Unavailable, measure, pairs_of
 
+# For both sides: else torch's worker threads spin between its operations, where ours want to work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 PLAIN_WIDTH = 100  # columns, where the output is no terminal
 
 
@@ -27,6 +30,7 @@ class Suite(StrEnum):
     matmul = "matmul"
     dtype = "dtype"
     functions = "functions"
+    clifford = "clifford"
 
 
 def run(  # noqa: PLR0917

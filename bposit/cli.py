@@ -31,6 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+records = typer.Typer(help="Signed records of model versions: verify them.")
+app.add_typer(records, name="records")
+
 
 class LayoutName(StrEnum):
     """The layouts of ``quire.Layout``."""
@@ -189,6 +192,47 @@ def dot(
         print(json.dumps(summary(product), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         terminal.console().print(report(product))
+
+
+@records.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The record file.")],
+    key: Annotated[
+        Path,
+        typer.Option(
+            metavar="PUBLIC.pem",
+            envvar="BPOSIT_RECORDS_KEY",
+            help="The writer's public key, Ed25519.",
+        ),
+    ],
+    head: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="BPOSIT_RECORDS_HEAD", help="A signed head that was kept apart from the file."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Check that no record was changed, dropped, moved or repeated; name the first bad one.
+
+    Exit code 0: all is as it was written; 1: it is not; 2: it cannot be checked.
+
+    Examples:
+
+    - bposit records verify versions.records --key writer.pem
+    - bposit records verify versions.records --key writer.pem --head kept/versions.head --json
+    """
+    from .verdict import judge
+
+    verdict = judge(file, key, head)
+    if as_json:
+        import json
+
+        print(json.dumps(verdict.summary(), indent=2))
+    else:
+        print(verdict)
+    if verdict.fault:
+        raise typer.Exit(1)
 
 
 app.command()(accumulator)

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from .errors import BadInput
+from .errors import BadInput, printable
 
 __all__ = ["Command"]
 
@@ -54,7 +54,5 @@ class Command(TyperGroup):
 
 def _complain(message: str) -> int:
     """One line on stderr, whatever the message contains; returns the exit code of bad input."""
-    line = " ".join(message.split())
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    print(f"bposit: {shown}", file=sys.stderr)
+    print(f"bposit: {printable(message)}", file=sys.stderr)
     return 2

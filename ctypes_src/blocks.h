@@ -65,4 +65,16 @@ BP_INLINE void bp_decode_block(const int single, const bp_spec s, const int odd,
     }
 }
 
+/* Doubles to the nearest posits, as doubles; `out` may be x. */
+BP_INLINE void bp_nearest_block(const bp_spec s, size_t count, const double *x, double *out) {
+    if (bp_rounds_in_f64(s)) {
+        BP_INDEPENDENT
+        for (size_t i = 0; i < count; i++) out[i] = bp_rounded_f64(x[i], s);
+    } else {
+        bp_buffer bits;
+        bp_encode_block(FROM_F64, s, count, x, &bits);
+        bp_decode_block(0, s, 0, count, &bits, out);
+    }
+}
+
 #endif

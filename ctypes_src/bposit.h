@@ -34,16 +34,22 @@ void bp_apply(bp_op op, bp_spec s, size_t count, const void *a, ptrdiff_t sa, co
               ptrdiff_t sb, const void *c, ptrdiff_t sc, void *out, ptrdiff_t so);
 
 /* ---- sums.c: nearest[i] = sum over k of term[k][i], rounded once; rest[i] = that sum -
- * nearest[i], rounded once, unless rest.bits is NULL. At least one term; fewer than 2^31. Each
- * array may be of another format; results may be terms with the same stride. */
+ * nearest[i], rounded once, unless rest.at is NULL. At least one term; fewer than 2^31. Each array
+ * may be of another format; results may be terms with the same stride. An array is of patterns, or
+ * with `values` of doubles: terms are first rounded to their format, which fits a double. Then they
+ * are multiplied by `factor`, a value of the format, and rounded again; other factors than 1 ask
+ * for a format of at most 25 significand bits and a reach of at most 448. */
 typedef struct {
     bp_spec spec;
-    const void *bits;
+    int values;
+    double factor;
+    const void *at;
     ptrdiff_t stride;
 } bp_addend;
 typedef struct {
     bp_spec spec;
-    void *bits;
+    int values;
+    void *at;
     ptrdiff_t stride;
 } bp_result;
 void bp_sum_of(size_t terms, const bp_addend *term, size_t count, bp_result nearest,
@@ -61,6 +67,8 @@ void bp_decode_f32(bp_spec s, size_t count, const void *bits, ptrdiff_t sb, void
                    ptrdiff_t so);
 void bp_decode_f64(bp_spec s, size_t count, const void *bits, ptrdiff_t sb, void *out, ptrdiff_t so,
                    int odd);
+/* doubles to the nearest posits, as doubles: of formats that fit those */
+void bp_round_f64(bp_spec s, size_t count, const void *x, ptrdiff_t sx, void *out, ptrdiff_t so);
 void bp_convert(bp_spec from, bp_spec to, size_t count, const void *bits, ptrdiff_t sb, void *out,
                 ptrdiff_t so);
 
@@ -180,5 +188,24 @@ typedef struct {
 /* out at each of `count` indices = (sum of a*b, and add) of the exact quire, rounded once. */
 void bp_decide(bp_spec s, bp_product p, bp_factors f, const int64_t *undecided, size_t count,
                void *out);
+
+/* ---- bilinear.c: out[r,k] = sum over the terms t of k of a[r,i]*b[r,j], in floating point.
+ *
+ * Rows are contiguous, those of a and b `ra` and `rb` elements apart (0: one row for all), those of
+ * out `outputs`. Terms start[k] ... start[k+1]-1 belong to output k; term[2t] is i, term[2t+1] is
+ * j, or j + right for -a[r,i]*b[r,j]. Each product and each addition is rounded, in the order of
+ * the table: the bits do not depend on the machine or on the split of a batch.
+ */
+#define BP_MAX_BLADES 64 /* coefficients of an operand or of the result */
+
+typedef struct {
+    int32_t left, right, outputs; /* coefficients of a, of b, of out: 0 ... BP_MAX_BLADES */
+    const int32_t *start;
+    const uint8_t *term;
+} bp_form;
+void bp_bilinear_f32(bp_form f, size_t rows, const float *a, size_t ra, const float *b, size_t rb,
+                     float *out);
+void bp_bilinear_f64(bp_form f, size_t rows, const double *a, size_t ra, const double *b, size_t rb,
+                     double *out);
 
 #endif

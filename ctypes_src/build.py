@@ -21,6 +21,7 @@ SOURCES = (
     "reduce.c",
     "certify.c",
     "window.c",
+    "bilinear.c",
 )
 HEADERS = [f"ctypes_src/{path.name}" for path in sorted(HERE.glob("*.h"))]
 # Exactness depends on the first flag; the next two let square roots and selections vectorise.

@@ -118,6 +118,24 @@ BP_CLONES void bp_decode_f64(bp_spec s, size_t count, const void *bits, ptrdiff_
     BP_WITH_SPEC(s, bp_decode_blocks(0, S, odd, count, bits, sb, out, so));
 }
 
+/* ---- to the nearest posit, as a double ---------------------------------------------------- */
+
+BP_INLINE void bp_round_blocks(const bp_spec s, size_t count, const void *x, ptrdiff_t sx,
+                               void *out, ptrdiff_t so) {
+    bp_buffer rx, ro;
+    for (size_t i = 0; i < count; i += BP_BLOCK) {
+        size_t n = bp_step(count, i);
+        void *to = bp_target(out, so, i, 8, &ro);
+        bp_nearest_block(s, n, bp_gather(x, sx, i, n, 8, &rx), to);
+        bp_scatter(out, so, i, n, 8, to);
+    }
+}
+
+BP_CLONES void bp_round_f64(bp_spec s, size_t count, const void *x, ptrdiff_t sx, void *out,
+                            ptrdiff_t so) {
+    BP_WITH_SPEC(s, bp_round_blocks(S, count, x, sx, out, so));
+}
+
 /* ---- between specs ------------------------------------------------------------------------ */
 
 BP_INLINE int64_t bp_convert_one(int64_t p, bp_spec from, bp_spec to) {

@@ -53,33 +53,55 @@ BP_CLONES static uint64_t bp_pairs_odd(bp_pairs *x, size_t count, double *odd) {
     return inexact;
 }
 
-/* A block of sums; returns whether all are exact and so rounded right. */
-static int bp_sum_pairs(size_t terms, const bp_addend *term, size_t first, size_t count, bp_spec to,
-                        void *made, bp_spec rest, void *left) {
-    double value[BP_BLOCK], start[BP_BLOCK];
+/* A block of a term, as doubles. */
+static void bp_term_values(bp_addend t, size_t first, size_t count, double *x) {
+    const char *from = (const char *)t.at + (ptrdiff_t)first * t.stride;
+    if (t.values) bp_round_f64(t.spec, count, from, t.stride, x, 8);
+    else bp_decode_f64(t.spec, count, from, t.stride, x, 8, 0);
+    if (t.factor == 1) return;
+    for (size_t i = 0; i < count; i++) x[i] *= t.factor; /* exact: codec.h, bp_via_f64 */
+    bp_round_f64(t.spec, count, x, 8, x, 8);
+}
+
+/* A block of a result, from doubles rounded to odd or already nearest, to where it belongs. */
+static void bp_put_values(bp_result r, size_t first, size_t count, const double *x, int nearest) {
+    char *to = (char *)r.at + (ptrdiff_t)first * r.stride;
+    if (!r.values) bp_encode_f64(r.spec, count, x, 8, to, r.stride);
+    else if (nearest) bp_copy(to, r.stride, (const char *)x, 8, count, 8);
+    else bp_round_f64(r.spec, count, x, 8, to, r.stride);
+}
+
+/* A block of sums; returns whether all are exact and so rounded right, else nothing is written. */
+static int bp_sum_pairs(size_t terms, const bp_addend *term, size_t first, size_t count,
+                        bp_result to, bp_result rest) {
+    double value[BP_BLOCK], made[BP_BLOCK], odd[BP_BLOCK];
     bp_pairs x;
     uint64_t lost = 0;
     for (size_t k = 0; k < terms; k++) {
-        const char *from = (const char *)term[k].bits + (ptrdiff_t)first * term[k].stride;
-        bp_decode_f64(term[k].spec, count, from, term[k].stride, k ? value : start, 8, 0);
-        if (k == 1) bp_pairs_begin(&x, count, start, value);
+        bp_term_values(term[k], first, count, k ? value : made);
+        if (k == 1) bp_pairs_begin(&x, count, made, value);
         if (k > 1) lost |= bp_pairs_add(&x, count, value, 1);
     }
     if (terms == 1) {
         memset(value, 0, sizeof value);
-        bp_pairs_begin(&x, count, start, value);
+        bp_pairs_begin(&x, count, made, value);
     }
-    uint64_t inexact = bp_pairs_odd(&x, count, value);
-    lost |= bp_odd_rounds(to) ? 0 : inexact;
-    bp_encode_f64(to, count, value, 8, made, bp_size(to));
-    if (left != NULL) {
-        bp_decode_f64(to, count, made, bp_size(to), value, 8, 0);
-        lost |= bp_pairs_add(&x, count, value, -1);
-        inexact = bp_pairs_odd(&x, count, value);
-        lost |= bp_odd_rounds(rest) ? 0 : inexact;
-        bp_encode_f64(rest, count, value, 8, left, bp_size(rest));
+    uint64_t inexact = bp_pairs_odd(&x, count, odd);
+    lost |= bp_odd_rounds(to.spec) ? 0 : inexact;
+    if (rest.at != NULL) {
+        bp_round_f64(to.spec, count, odd, 8, made, 8);
+        lost |= bp_pairs_add(&x, count, made, -1);
+        inexact = bp_pairs_odd(&x, count, odd);
+        lost |= bp_odd_rounds(rest.spec) ? 0 : inexact;
     }
-    return lost == 0;
+    if (lost) return 0;
+    if (rest.at == NULL) {
+        bp_put_values(to, first, count, odd, 0);
+    } else {
+        bp_put_values(to, first, count, made, 1);
+        bp_put_values(rest, first, count, odd, 0);
+    }
+    return 1;
 }
 
 /* ---- the same in integers of 128 bits, for any format --------------------------------------- */
@@ -169,12 +191,21 @@ static void bp_words_round(const bp_words *x, size_t count, bp_spec s, void *out
     }
 }
 
-/* Term k of a block, in parts. */
+/* Term k of a block, as patterns. */
+static const void *bp_term_bits(bp_addend t, size_t first, size_t count, bp_buffer *room) {
+    const char *from = (const char *)t.at + (ptrdiff_t)first * t.stride;
+    const int size = bp_size(t.spec);
+    if (!t.values && t.factor == 1) return bp_gather(from, t.stride, 0, count, size, room);
+    double value[BP_BLOCK];
+    bp_term_values(t, first, count, value);
+    bp_encode_f64(t.spec, count, value, 8, room, size);
+    return room;
+}
+
+/* The same, in parts. */
 static void bp_term_parts(bp_words *x, size_t count, bp_addend t, size_t first, bp_signed *y) {
-    const char *from = (const char *)t.bits + (ptrdiff_t)first * t.stride;
     bp_buffer room;
-    const void *bits = bp_gather(from, t.stride, 0, count, bp_size(t.spec), &room);
-    bp_words_read(x, count, t.spec, bits, y);
+    bp_words_read(x, count, t.spec, bp_term_bits(t, first, count, &room), y);
 }
 
 /* A block of sums; `lost` tells which are not exact, and NaR. */
@@ -225,10 +256,9 @@ static void bp_sum_one(size_t terms, const bp_addend *term, size_t i, bp_spec to
     int32_t flags = 0;
     memset(limb, 0, (size_t)l.limbs * 8);
     for (size_t k = 0; k < terms; k++) {
-        const int size = bp_size(term[k].spec);
         bp_buffer one;
-        memcpy(&one, (const char *)term[k].bits + (ptrdiff_t)i * term[k].stride, (size_t)size);
-        bp_quire_add(term[k].spec, l, limb, &flags, bp_load(&one, 0, size), 0);
+        const void *bits = bp_term_bits(term[k], i, 1, &one);
+        bp_quire_add(term[k].spec, l, limb, &flags, bp_load(bits, 0, bp_size(term[k].spec)), 0);
     }
     int64_t p = bp_quire_round(to, l, limb, flags);
     bp_store(made, at, bp_size(to), p);
@@ -238,10 +268,10 @@ static void bp_sum_one(size_t terms, const bp_addend *term, size_t i, bp_spec to
 
 /* ---- arrays ------------------------------------------------------------------------------- */
 
-static void bp_deliver(bp_result r, size_t first, size_t count, const bp_buffer *from) {
+static void bp_put_bits(bp_result r, size_t first, size_t count, const bp_buffer *from) {
     const int size = bp_size(r.spec);
-    char *to = (char *)r.bits + (ptrdiff_t)first * r.stride;
-    if (r.stride == size) memcpy(to, from, count * (size_t)size);
+    char *to = (char *)r.at + (ptrdiff_t)first * r.stride;
+    if (r.values) bp_decode_f64(r.spec, count, from, size, to, r.stride, 0);
     else bp_copy(to, r.stride, (const char *)from, size, count, size);
 }
 
@@ -253,20 +283,18 @@ static int bp_all_in_pairs(size_t terms, const bp_addend *term, bp_spec to, bp_s
 
 void bp_sum_of(size_t terms, const bp_addend *term, size_t count, bp_result nearest,
                bp_result rest) {
-    const bp_spec to = nearest.spec, other = rest.bits ? rest.spec : to;
+    const bp_spec to = nearest.spec, other = rest.at ? rest.spec : to;
     const int in_pairs = bp_all_in_pairs(terms, term, to, other), in_words = terms <= MOST_WORDS;
     for (size_t i = 0; i < count; i += BP_BLOCK) { /* complete before it overwrites a term */
         const size_t n = bp_step(count, i);
+        if (in_pairs && bp_sum_pairs(terms, term, i, n, nearest, rest)) continue;
         bp_buffer made, room;
-        void *left = rest.bits ? &room : NULL;
-        if (!in_pairs || !bp_sum_pairs(terms, term, i, n, to, &made, other, left)) {
-            uint64_t lost[BP_BLOCK];
-            if (in_words) bp_sum_words(terms, term, i, n, to, &made, other, left, lost);
-            for (size_t k = 0; k < n; k++)
-                if (!in_words || lost[k])
-                    bp_sum_one(terms, term, i + k, to, &made, other, &room, k);
-        }
-        bp_deliver(nearest, i, n, &made);
-        if (left != NULL) bp_deliver(rest, i, n, left);
+        uint64_t lost[BP_BLOCK];
+        void *left = rest.at ? &room : NULL;
+        if (in_words) bp_sum_words(terms, term, i, n, to, &made, other, left, lost);
+        for (size_t k = 0; k < n; k++)
+            if (!in_words || lost[k]) bp_sum_one(terms, term, i + k, to, &made, other, &room, k);
+        bp_put_bits(nearest, i, n, &made);
+        if (left != NULL) bp_put_bits(rest, i, n, &room);
     }
 }

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
 import torch_bridge as tb
+from posit import PositSpec
 
 BATCH, LENGTH, WIDTH, HEADS = 12, 16, 16, 2  # samples of a step on all ranks together; characters
 
@@ -190,9 +191,19 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--shuffle", action=argparse.BooleanOptionalAction, default=True)
     add("--dtype", default="bposit16", help="a posit format such as bposit16 or 16,6,5; float32")
     found = parser.parse_args(arguments)
-    for name in ("world_size", "micro_batch", "threads"):
-        if getattr(found, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    least = {"world_size": 1, "micro_batch": 1, "threads": 1, "steps": 0, "seed": 0}
+    for name, low in least.items():
+        if getattr(found, name) < low:
+            parser.error(f"--{name.replace('_', '-')} must be at least {low}")
+    if found.dtype != "float32":
+        try:
+            spec = PositSpec.parse(found.dtype)
+        except ValueError as error:
+            parser.error(f"--dtype: {error}; or float32")
+        if not spec.fits_float64:
+            parser.error(
+                f"--dtype: float64, in which torch shows posits, does not hold {found.dtype}"
+            )
     return found
 
 

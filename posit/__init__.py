@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING
 from . import functions, reference
 from ._dtype import bits, dtype, view
 from .arithmetic import abs, add, div, fma, mul, neg, sqrt, sub
-from .codec import convert, decode, encode, from_fraction, from_string, to_fraction, to_string
+from .codec import (
+    convert,
+    decode,
+    encode,
+    from_fraction,
+    from_string,
+    round_to,
+    to_fraction,
+    to_string,
+)
 from .io import load, load_safetensors, save, save_safetensors, savez, savez_compressed
 from .limits import finfo
 from .reductions import dot, einsum, mean, median, std, sum, var
@@ -61,6 +70,7 @@ __all__ = [
     "mul",
     "neg",
     "reference",
+    "round_to",
     "save",
     "save_safetensors",
     "savez",

@@ -30,6 +30,7 @@ __all__ = [
     "encode",
     "from_fraction",
     "from_string",
+    "round_to",
     "to_fraction",
     "to_string",
 ]
@@ -255,6 +256,38 @@ def _scalar(bit: Any, spec: PositSpec) -> int:
     if array.ndim:
         raise TypeError(f"expected one pattern, got an array of shape {array.shape}")
     return int(array)
+
+
+def round_to(
+    x: npt.ArrayLike, spec: SpecLike, *, out: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.float64]:
+    """The values of the posits nearest to numbers: ``decode(encode(x))``, in one pass.
+
+    >>> import posit
+    >>> posit.round_to([0.1, 1e300], posit.bposit16).tolist()
+    [0.10009765625, 6.080942306155847e+57]
+
+    Parameters
+    ----------
+    x : array_like
+        What :func:`encode` takes. Any shape.
+    spec : PositSpec, posit dtype or name
+        A format whose values are float64 numbers.
+    out : ndarray of float64, optional
+        Where to put the result; may be x.
+
+    NaN stands for NaR. Raises TypeError for a format that float64 does not hold, and for input that
+    is not a real number.
+    """
+    spec = PositSpec.parse(spec)
+    if not spec.fits_float64:
+        raise TypeError(f"{spec} does not fit float64: use encode, and to_fraction")
+    source = _numbers(x)
+    if source.dtype.kind != "f":
+        return decode(encode(source, spec), spec, out=out)
+    s = core_spec(spec)
+    numbers = _as_float64(source)
+    return launch(lambda *a: lib.bp_round_f64(s, *a), (numbers,), np.dtype(np.float64), out)
 
 
 def to_fraction(bit: Any, spec: SpecLike) -> Fraction | None:

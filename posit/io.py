@@ -143,8 +143,9 @@ def save_safetensors(
         More of it. Keys that start with ``posit:``, and ``bposit``, a checksum of all arrays and
         formats, are taken.
 
-    Raises TypeError for other arrays, ValueError for metadata under a taken key.
+    Raises TypeError for other arrays, ValueError for metadata under a taken key, OSError.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     if not isinstance(arrays, Mapping):
@@ -167,7 +168,10 @@ def save_safetensors(
     if taken := [key for key in notes if key == _SUM or key.startswith(_FORMAT)]:
         raise ValueError(f"metadata: {taken[0]!r} is taken by the posits' own")
     with _replacing(file) as temporary:
-        save_file(made, temporary, {**notes, **specs, _SUM: _sum(made, specs)})
+        try:
+            save_file(made, temporary, {**notes, **specs, _SUM: _sum(made, specs)})
+        except SafetensorError as error:  # a full disk is one too
+            raise OSError(f"cannot write {file}: {error}") from error
 
 
 def load_safetensors(file: Name) -> dict[str, Array]:

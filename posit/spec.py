@@ -209,6 +209,14 @@ class PositSpec:
         """Whether every value is exactly a normal float64 (f_max <= 52 and reach <= 1022)."""
         return self.f_max <= 52 and self.reach <= 1022
 
+    @property
+    def float64_decides(self) -> bool:
+        """Whether +, -, ·, / and √ computed in float64 and then rounded are rounded right.
+
+        f_max <= 24 and reach <= 448; ctypes_src/codec.h has the proof.
+        """
+        return self.f_max <= 24 and self.reach <= 448
+
 
 def standard(n: int) -> PositSpec:
     """Return the Posit Standard's (2022) format of width n bits, ``<n, n-1, 2>``.

@@ -7,7 +7,7 @@ formats then judges it. ``dataclasses.replace`` makes mutants of one for the met
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -19,7 +19,7 @@ from posit import PositSpec, reference
 
 from .posit.dtype_arrays import Dtype
 
-__all__ = ["ARITY", "BACKENDS", "CORE", "DTYPE", "FAST", "REFERENCE", "Backend"]
+__all__ = ["ARITY", "BACKENDS", "CORE", "DTYPE", "FAST", "REFERENCE", "VALUES", "Backend"]
 
 Function = Callable[..., Any]
 
@@ -108,7 +108,19 @@ def _abs(a: int, spec: PositSpec) -> int:
     return reference.encode(None if value is None else abs(value), spec)
 
 
+def _through_values(x: npt.ArrayLike, spec: PositSpec) -> npt.NDArray[Any]:
+    """``posit.round_to``, which must give posits' values, bit for bit."""
+    if not spec.fits_float64:
+        return np.asarray(posit.encode(x, spec))
+    values = posit.round_to(x, spec)
+    bits = np.asarray(posit.encode(values, spec))
+    again = np.asarray(posit.decode(bits, spec))
+    assert (again.view(np.int64) == np.asarray(values).view(np.int64)).all()
+    return bits
+
+
 CORE = Backend.of("core", posit)
+VALUES = replace(CORE, name="values", encode=_through_values)
 REFERENCE = Backend.of("reference", _Lifted())
 DTYPE = Backend.of("dtype", Dtype())
 BACKENDS = [CORE, DTYPE, REFERENCE]

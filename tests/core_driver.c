@@ -33,6 +33,7 @@ static void call(task t, size_t n, array *in, array out) {
         bp_encode_stochastic(t.s, n, a.first, a.stride, out.first, out.stride, t.key, t.start);
         break;
     case TO_F32: bp_decode_f32(t.s, n, a.first, a.stride, out.first, out.stride); break;
+    case ROUND: bp_round_f64(t.s, n, a.first, a.stride, out.first, out.stride); break;
     case TO_F64: bp_decode_f64(t.s, n, a.first, a.stride, out.first, out.stride, t.odd); break;
     default: bp_convert(t.s, t.to, n, a.first, a.stride, out.first, out.stride);
     }
@@ -47,6 +48,7 @@ static void elementwise(int function) {
     case F64:
     case I64:
     case U64: given = 8; break;
+    case ROUND: given = made = 8; break;
     case STOCHASTIC: given = 8, t.key = (uint64_t)next(), t.start = (uint64_t)next(); break;
     case TO_F32: made = 4; break;
     case TO_F64: made = 8, t.odd = (int)next(); break;
@@ -168,6 +170,7 @@ int main(int argc, char **argv) {
         else if (kind == WINDOW) windows();
         else if (kind == SLICE) slices();
         else if (kind == PRODUCT) products();
+        else if (kind == FORM) forms();
         else if (kind == ADDENDS) addends();
         else elementwise((int)kind);
     }

@@ -26,6 +26,8 @@ enum {
     SLICE,
     PRODUCT,
     ADDENDS,
+    FORM,
+    ROUND,
     END
 };
 
@@ -141,6 +143,7 @@ void intervals(void);
 void windows(void);
 void slices(void);
 void products(void);
+void forms(void);
 void addends(void);
 
 #endif

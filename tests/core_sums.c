@@ -1,5 +1,5 @@
 /* The driver's records of sums: element-wise ones, intervals, windows of digits, slices, certified
- * products. */
+ * products, forms. */
 #include "core_driver.h"
 
 #include <math.h>
@@ -39,12 +39,61 @@ void intervals(void) {
 /* ---- element-wise sums -------------------------------------------------------------------- */
 
 static bp_result place(bp_spec s, array a) {
-    bp_result r = {s, a.first, a.stride};
+    bp_result r = {s, 0, a.first, a.stride};
     return r;
 }
 
+enum { MOST = 40 };
+
+static int fits(bp_spec s) { return s.n - 3 - s.es <= 52 && s.rs << s.es <= 1022; }
+
+/* A column of patterns as doubles where they fit, else as patterns. */
+static array numbers(int kind, bp_spec s, size_t n, const int64_t *x) {
+    array bits = filled(DENSE, n, size_of(s), x);
+    if (!fits(s)) return bits;
+    array a = make(kind, n, 8);
+    bp_decode_f64(s, n, bits.first, bits.stride, a.first, a.stride, 0);
+    free(bits.block);
+    return a;
+}
+
+static void compare_numbers(array out, bp_spec s, const int64_t *want, const char *what) {
+    array bits = make(DENSE, out.count, size_of(s));
+    if (fits(s)) bp_encode_f64(s, out.count, out.first, out.stride, bits.first, bits.stride);
+    compare(fits(s) ? bits : out, want, what);
+    free(fits(s) ? out.block : bits.block);
+}
+
+/* The same sums of terms, and to results, that are doubles; the first is also a result. */
+static void in_doubles(size_t terms, const bp_spec *s, bp_spec to, bp_spec rest, size_t n,
+                       int64_t *const *x, const int64_t *near, const int64_t *left) {
+    array in[MOST];
+    bp_addend term[MOST];
+    for (size_t k = 0; k < terms; k++) {
+        in[k] = numbers((int)k % SCALAR, s[k], n, x[k]);
+        bp_addend t = {s[k], fits(s[k]), 1, in[k].first, in[k].stride};
+        term[k] = t;
+    }
+    array out = make(SPACED, n, fits(to) ? 8 : size_of(to));
+    array lost = make(REVERSED, n, fits(rest) ? 8 : size_of(rest));
+    const bp_result apart = {to, fits(to), out.first, out.stride};
+    const bp_result other = {rest, fits(rest), lost.first, lost.stride};
+    const bp_result within = {to, 1, in[0].first, in[0].stride};
+    /* tests/posit/test_sums.py looks at products, this at memory */
+    for (size_t k = 0; k < terms; k++) term[k].factor = 0.25;
+    bp_sum_of(terms, term, n, apart, other);
+    for (size_t k = 0; k < terms; k++) term[k].factor = 1;
+    bp_sum_of(terms, term, n, apart, other);
+    compare_numbers(out, to, near, "sum of doubles");
+    compare_numbers(lost, rest, left, "rest of doubles");
+    const int in_place = fits(to) && fits(s[0]);
+    const bp_result nothing = {rest, 0, NULL, 0};
+    if (in_place) bp_sum_of(terms, term, n, within, nothing);
+    for (size_t k = in_place ? 1 : 0; k < terms; k++) free(in[k].block);
+    if (in_place) compare_numbers(in[0], to, near, "sum of doubles, in place");
+}
+
 void addends(void) {
-    enum { MOST = 40 };
     size_t terms = (size_t)next(), n;
     bp_spec s[MOST], to, rest;
     int64_t *x[MOST];
@@ -53,14 +102,14 @@ void addends(void) {
     to = spec(), rest = spec(), n = (size_t)next();
     for (size_t k = 0; k < terms; k++) x[k] = column(n);
     int64_t *near = column(n), *left = column(n);
-    const bp_result nothing = {rest, NULL, 0};
+    const bp_result nothing = {rest, 0, NULL, 0};
     for (int kind = DENSE; kind <= SCALAR; kind++) {
         array in[MOST], out, lost;
         bp_addend term[MOST];
         for (size_t k = 0; k < terms; k++) {
             int scalar = kind == SCALAR && constant(n, x[k]);
             in[k] = filled(scalar ? SCALAR : (kind + (int)k) % SCALAR, n, size_of(s[k]), x[k]);
-            bp_addend t = {s[k], in[k].first, in[k].stride};
+            bp_addend t = {s[k], 0, 1, in[k].first, in[k].stride};
             term[k] = t;
         }
         out = make((kind + 1) % SCALAR, n, size_of(to));
@@ -81,7 +130,7 @@ void addends(void) {
             continue;
         for (size_t j = 0; j < terms; j++) {
             in[j] = filled(DENSE, n, size_of(s[j]), x[j]);
-            bp_addend t = {s[j], in[j].first, in[j].stride};
+            bp_addend t = {s[j], 0, 1, in[j].first, in[j].stride};
             term[j] = t;
         }
         bp_sum_of(terms, term, n, place(to, in[k]), place(rest, in[other]));
@@ -90,6 +139,7 @@ void addends(void) {
         compare(in[k], near, "sum, in place");
         compare(in[other], left, "rest, in place");
     }
+    in_doubles(terms, s, to, rest, n, x, near, left);
     for (size_t k = 0; k < terms; k++) free(x[k]);
     free(near), free(left);
 }
@@ -213,7 +263,8 @@ static double lowest_bit(double x) {
     return bit;
 }
 
-/* The largest powers of two that divide rows and columns without NaN, asked for together and not. */
+/* The largest powers of two that divide rows and columns without NaN, asked for together and not.
+ */
 static void grids(size_t rows, size_t cols, const double *x) {
     double *row = (double *)room(rows * 8), *col = (double *)room(cols * 8);
     for (int which = 1; which <= 3; which++) {
@@ -279,4 +330,33 @@ void products(void) {
     }
     free(a), free(b), free(c), free(estimate), free(row), free(col), free(magnitude);
     free(undecided), free(right), free(every);
+}
+
+/* ---- bilinear forms ----------------------------------------------------------------------- */
+
+/* Coefficients are small integers, so that both types give the exact sums. */
+void forms(void) {
+    size_t left = (size_t)next(), right = (size_t)next(), outputs = (size_t)next();
+    size_t rows = (size_t)next(), ra = (size_t)next(), rb = (size_t)next();
+    size_t size_a = (size_t)next(), size_b = (size_t)next();
+    int64_t *first = column(outputs + 1);
+    size_t terms = 2 * (size_t)first[outputs];
+    int64_t *pairs = column(terms);
+    array start = filled(DENSE, outputs + 1, 4, first), term = filled(DENSE, terms, 1, pairs);
+    int64_t *a = column(size_a), *b = column(size_b), *want = column(rows * outputs);
+    bp_form f = {(int32_t)left, (int32_t)right, (int32_t)outputs, (const int32_t *)start.first,
+                 (const uint8_t *)term.first};
+    float *a32 = room(size_a * 4), *b32 = room(size_b * 4), *out32 = room(rows * outputs * 4);
+    double *a64 = room(size_a * 8), *b64 = room(size_b * 8), *out64 = room(rows * outputs * 8);
+    for (size_t i = 0; i < size_a; i++) a32[i] = (float)a[i], a64[i] = (double)a[i];
+    for (size_t i = 0; i < size_b; i++) b32[i] = (float)b[i], b64[i] = (double)b[i];
+    bp_bilinear_f32(f, rows, a32, ra, b32, rb, out32);
+    bp_bilinear_f64(f, rows, a64, ra, b64, rb, out64);
+    for (size_t i = 0; i < rows * outputs; i++) {
+        expect(out32[i] == (float)want[i], "form, float", i, (int64_t)out32[i], want[i]);
+        expect(out64[i] == (double)want[i], "form, double", i, (int64_t)out64[i], want[i]);
+    }
+    free(a32), free(b32), free(out32), free(a64), free(b64), free(out64);
+    free(a), free(b), free(want), free(first), free(pairs);
+    free(start.block), free(term.block);
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from quire._core import core_spec, lib, pointer
 from .formats import mixed
 from .quire.cases import KINDS, exact_product, finite, matrices, whole
 
-__all__ = ["addends", "intervals", "products", "slices", "windows"]
+__all__ = ["addends", "forms", "intervals", "products", "slices", "windows"]
 
 Bits = npt.NDArray[np.signedinteger[Any]]
 Record = tuple[Any, ...]
@@ -201,3 +202,25 @@ def products(spec: PositSpec) -> Iterator[Record]:
                    add if add is not None else [], made.estimate.view(np.int64),
                    *(np.ascontiguousarray(x).view(np.int64) for x in bounds), left.size, left,
                    want)  # fmt: skip
+
+
+def forms() -> Iterator[Record]:
+    """Tables of random terms over integers, in short and long batches, shared and strided rows."""
+    rng = np.random.default_rng(11)
+    sizes = [(0, 0, 0), (1, 1, 1), (3, 4, 7), (0, 2, 3), (8, 5, 4), (64, 64, 64)]
+    for (left, right, outputs), rows in product(sizes, (0, 1, 6, 32, 64, 67, 130)):
+        many = rng.integers(0, 9, outputs) if left and right else np.zeros(outputs, np.int64)
+        start = np.concatenate([[0], np.cumsum(many)])
+        i = rng.integers(0, max(left, 1), start[-1])
+        j = rng.integers(0, max(2 * right, 1), start[-1])
+        ra, rb = (int(rng.choice([0, n, n + 3])) for n in (left, right))
+        a = rng.integers(-99, 100, (rows - 1) * ra + left if rows else 0)
+        b = rng.integers(-99, 100, (rows - 1) * rb + right if rows else 0)
+        at = np.arange(rows)[:, np.newaxis]
+        terms = a[at * ra + i] * b[at * rb + j % max(right, 1)] * np.where(j < right, 1, -1)
+        sums = np.concatenate([np.zeros((rows, 1), np.int64), terms.cumsum(axis=1)], axis=1)
+        want = sums[:, start[1:]] - sums[:, start[:-1]]
+        yield (
+            (left, right, outputs, rows, ra, rb, a.size, b.size),
+            start, np.stack([i, j], axis=-1), a, b, want,
+        )  # fmt: skip

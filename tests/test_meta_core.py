@@ -87,7 +87,7 @@ MUTANTS = [
     ),
     Mutant(
         "formats of 51 and 52 fraction bits are rounded twice", "sums.c",
-        "lost |= bp_odd_rounds(to) ? 0 : inexact;", "", "posit/test_sums.py", "boundaries",
+        "lost |= bp_odd_rounds(to.spec) ? 0 : inexact;", "", "posit/test_sums.py", "boundaries",
     ),
     Mutant(
         "bits below 128 are not missed", "sums.c",
@@ -96,6 +96,21 @@ MUTANTS = [
     Mutant(
         "a sum of 128 bits forgets those below 64 when it is rounded", "sums.c",
         " | bp_some64(rest << up)", "", "posit/test_sums.py", "boundaries",
+    ),
+    Mutant(
+        "the last double of a block is not rounded", "cast.c",
+        "bp_nearest_block(s, n,", "bp_nearest_block(s, n - 1,",
+        "posit/test_codec.py", "boundaries and values",
+    ),
+    Mutant(
+        "a sum goes to where numbers belong without being rounded", "sums.c",
+        "else bp_round_f64(r.spec, count, x, 8, to, r.stride);",
+        "else bp_copy(to, r.stride, (const char *)x, 8, count, 8);",
+        "posit/test_sums.py", "numbers",
+    ),
+    Mutant(
+        "the product of a term and its factor is not rounded", "sums.c",
+        "bp_round_f64(t.spec, count, x, 8, x, 8);", "", "posit/test_sums.py", "factors",
     ),
     Mutant(
         "a fused multiply-add rounds twice", "elementwise.c",

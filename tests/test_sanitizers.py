@@ -27,7 +27,7 @@ from quire import Layout, Quire
 
 from . import hard
 from .backends import ARITY
-from .core_sums import addends, intervals, products, slices, windows
+from .core_sums import addends, forms, intervals, products, slices, windows
 from .formats import corners, mixed
 from .quire.cases import KINDS
 
@@ -41,9 +41,9 @@ SPECS = [
     PositSpec(24, 3, 0), PositSpec(33, 32, 0), PositSpec(34, 6, 5), PositSpec(64, 63, 2),
     PositSpec(64, 16, 8), PositSpec(64, 63, 6), PositSpec(64, 2, 0),
 ]  # fmt: skip
-APPLY, F32, F64, I64, U64, STOCHASTIC, TO_F32, TO_F64, CONVERT, PARTS, QUIRE, *_ = range(17)
+APPLY, F32, F64, I64, U64, STOCHASTIC, TO_F32, TO_F64, CONVERT, PARTS, QUIRE, *_ = range(19)
 SUMS = {11: intervals, 12: windows, 13: slices, 14: products, 15: addends}
-END = 16
+FORM, ROUND, END = 16, 17, 18
 OPS = ["add", "sub", "mul", "div", "sqrt", "neg", "abs", "fma"]  # as bp_op numbers them
 
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
@@ -118,6 +118,10 @@ def codecs(cases: Cases, spec: PositSpec) -> None:
         whole = words.view(np.int64)
         for kind, x in ((F32, single), (F64, double), (I64, whole), (U64, words)):
             cases.write(kind, spec, x.size, signed(x), posit.encode(x, spec))
+        if spec.fits_float64:
+            cases.write(
+                ROUND, spec, double.size, signed(double), signed(posit.round_to(double, spec))
+            )
         random = posit.encode(double, spec, rounding="stochastic", key=5, start=(1 << 63) - 9)
         cases.write(STOCHASTIC, spec, 5, (1 << 63) - 9, double.size, signed(double), random)
         bits = np.concatenate([mixed(spec, size, rng), np.array(corners(spec, 1), spec.storage)])
@@ -189,6 +193,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for kind, records in SUMS.items():
             for record in records(spec):
                 made.write(kind, *record)
+    for record in forms():
+        made.write(FORM, *record)
     made.save(path)
     return path
 

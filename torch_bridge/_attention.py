@@ -9,11 +9,19 @@ import torch
 from torch import Tensor
 
 from . import accumulate, ops
+from ._handlers import same, some
 from .config import PositConfig
 from .ops.attention import attend
 from .streams import next_key, samples_of
 
-__all__ = ["mha", "sdpa", "softmax"]
+__all__ = ["cross_entropy", "mha", "sdpa", "softmax", "softmin"]
+
+_CROSS_ENTROPY = same("cross_entropy")
+
+
+def _axis(x: Tensor, dim: int | None) -> int:
+    """Where torch has no axis given: the first of 0, 1 and 3 axes, the second of others."""
+    return dim if dim is not None else int(x.dim() not in (0, 1, 3))
 
 
 def softmax(name: str) -> Any:
@@ -25,10 +33,23 @@ def softmax(name: str) -> Any:
         dtype: Any = None,
     ) -> Any:  # fmt: skip
         hidden = torch.isneginf(x)
-        mask = hidden.logical_not() if hidden.any() else None
-        return apply(x, -1 if dim is None else dim, spec=config.activations, mask=mask)
+        mask = hidden.logical_not() if some(hidden) else None
+        return apply(x, _axis(x, dim), spec=config.activations, mask=mask)
 
     return handle
+
+
+def softmin(config: PositConfig, x: Tensor, dim: int | None = None, **rest: Any) -> Any:
+    assert config.activations is not None
+    return ops.softmax(-x, _axis(x, dim), spec=config.activations)
+
+
+def cross_entropy(config: PositConfig, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Classes of logit -inf are skipped."""
+    hidden = torch.isneginf(x)
+    if some(hidden):
+        kwargs["mask"] = hidden.logical_not()
+    return _CROSS_ENTROPY(config, x, *args, **kwargs)
 
 
 def sdpa(  # noqa: PLR0917
@@ -128,12 +149,24 @@ def _seen(attn_mask: Any, padding: Any, q: Tensor, k: Tensor, is_causal: bool) -
         found = _causal(q, k)
     elif attn_mask is not None:
         found = _hidden("attn_mask", attn_mask).logical_not()
+        size = (q.shape[2], k.shape[2])
+        _check_shape("attn_mask", attn_mask, size, (q.shape[0] * q.shape[1], *size))
         if found.dim() == 3:
-            found = found.reshape(q.shape[0], -1, *found.shape[1:])
+            found = found.reshape(*q.shape[:2], *size)
     if padding is not None:
+        alone = [(k.shape[2],)] if k.shape[0] == 1 else []
+        _check_shape("key_padding_mask", padding, (k.shape[0], k.shape[2]), *alone)
         rows = _hidden("key_padding_mask", padding).logical_not().reshape(-1, 1, 1, k.shape[2])
         found = rows if found is None else found & rows
     return found
+
+
+def _check_shape(name: str, mask: Tensor, *possible: tuple[int, ...]) -> None:
+    if tuple(mask.shape) not in possible:
+        raise ValueError(
+            f"MultiheadAttention: {name} has shape {tuple(mask.shape)}; possible are"
+            f" {' and '.join(map(str, possible))}"
+        )
 
 
 def _hidden(name: str, mask: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from . import ops
 from .config import PositConfig
 
-__all__ = ["COPIES"]
+__all__ = ["CHOICES", "COPIES"]
 
 
 def _expanded(config: PositConfig, func: Any, x: Tensor, args: Any, kwargs: Any) -> Tensor:
@@ -72,7 +72,40 @@ def _copying(make: Callable[..., Tensor], func: Any) -> Callable[..., Any]:
     return handle
 
 
+def _spread(config: PositConfig, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Operands of a choice that broadcasts: those that want a gradient, as copies."""
+    shape = torch.broadcast_shapes(*(x.shape for x in given if isinstance(x, Tensor)))
+
+    def wide(x: Any) -> Any:
+        if not isinstance(x, Tensor) or not x.requires_grad or x.shape == shape:
+            return x
+        return _expanded(config, Tensor.expand, x, (shape,), {})
+
+    return tuple(map(wide, given))
+
+
+def _choosing(func: Any) -> Callable[..., Any]:
+    def handle(config: PositConfig, *args: Any, **kwargs: Any) -> Any:
+        if torch.is_grad_enabled():
+            wide = _spread(config, (*args, *kwargs.values()))
+            args, kwargs = wide[: len(args)], dict(zip(kwargs, wide[len(args) :], strict=True))
+        return func(*args, **kwargs)
+
+    return handle
+
+
 _PAD, _RESIZE = torch.nn.functional.pad, torch.nn.functional.interpolate
+_UNFOLD = torch.nn.functional.unfold
+
+
+def _unfolded(config: PositConfig, func: Any, x: Tensor, args: Any, kwargs: Any) -> Tensor:
+    """Zeros around x first, so that every element comes from a place."""
+    names = ("kernel_size", "dilation", "padding", "stride")
+    given = dict(zip(names, args, strict=False)) | kwargs
+    padding = given.pop("padding", 0)
+    height, width = (padding, padding) if isinstance(padding, int) else padding
+    framed = _PAD(x, (width, width, height, height))
+    return _picked(config, _UNFOLD, framed, (), given)
 
 
 def _resized(config: PositConfig, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -104,6 +137,14 @@ COPIES |= {
         Tensor.tile, torch.tile, Tensor.repeat_interleave, torch.repeat_interleave, Tensor.unfold,
     )
 }  # fmt: skip
+CHOICES: dict[Any, Callable[..., Any]] = {
+    func: _choosing(func)
+    for func in (
+        torch.where, Tensor.where, torch.maximum, Tensor.maximum, torch.minimum, Tensor.minimum,
+        torch.fmax, Tensor.fmax, torch.fmin, Tensor.fmin, torch.broadcast_tensors,
+    )
+}  # fmt: skip
+COPIES[_UNFOLD] = _copying(_unfolded, _UNFOLD)
 COPIES[_PAD] = _copying(_padded, _PAD)
 COPIES[_RESIZE] = _resized
-"""By torch function; called as (config, *args, **kwargs)."""
+"""Both by torch function; called as (config, *args, **kwargs)."""

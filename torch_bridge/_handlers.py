@@ -17,13 +17,18 @@ from .config import PositConfig
 from .streams import check_whole_batch, next_key, samples_of
 
 __all__ = [
-    "Handler", "added", "batch_norm", "binary", "clamp_max", "div", "dropout", "in_place", "power",
-    "reduce", "same", "softmin", "unary",
+    "Handler", "added", "batch_norm", "binary", "clamp_max", "clamp_min", "div", "dropout",
+    "in_place", "power", "reduce", "same", "some", "unary",
 ]  # fmt: skip
 
 Handler = Callable[..., Any]
 
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def some(mask: Tensor) -> bool:
+    """Whether any element is true; taken to be so under torch.vmap, where nobody knows."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(mask) or bool(mask.any())
 
 
 def _tensor(x: Any) -> Tensor:
@@ -60,7 +65,7 @@ def added(swapped: bool = False) -> Handler:
     def handle(config: PositConfig, input: Any, other: Any, **kwargs: Any) -> Tensor:
         x, y = _tensor(input), _tensor(other)
         hidden = [torch.isneginf(v) for v in (x, y)]
-        if not any(bool(h.any()) for h in hidden):
+        if not any(map(some, hidden)):
             return plain(config, x, y, **kwargs)  # type: ignore[no-any-return]
         seen = [torch.where(h, 0.0, v) for h, v in zip(hidden, (x, y), strict=True)]
         return torch.where(hidden[0] | hidden[1], -torch.inf, plain(config, *seen, **kwargs))
@@ -105,6 +110,7 @@ _IDLE: dict[str, tuple[Any, ...]] = {
     "dilation": (1, (1,), (1, 1)), "count_include_pad": (True,), "norm_type": (2, 2.0),
     "cudnn_enable": (False, True), "cudnn_enabled": (False, True),
     "threshold": (20,),  # of Softplus: where torch takes x itself
+    "size_average": (), "reduce": (),  # which torch has in place of reduction
 }  # fmt: skip
 _RENAMED = {"input": "x", "self": "x"}
 
@@ -128,7 +134,8 @@ def same(name: str) -> Handler:
             value = given.pop(key)
             idle = _IDLE.get(key, (False,))
             if value is not None and (isinstance(value, Tensor) or value not in idle):
-                raise NotImplementedError(f"{name} with {key}={value!r} has no posit form")
+                shown = "a tensor" if isinstance(value, Tensor) else repr(value)
+                raise NotImplementedError(f"{name} with {key}={shown} has no posit form")
         return apply(**given, spec=_spec(config))
 
     return handle
@@ -150,10 +157,6 @@ def power(config: PositConfig, x: Any, exponent: Any) -> Tensor:
     if exponent not in names:
         raise NotImplementedError(f"pow with exponent {exponent}: only 2, 3, 0.5, -0.5 and -1")
     return ops.unary(x, names[exponent], spec=_spec(config))
-
-
-def softmin(config: PositConfig, x: Tensor, dim: int | None = None, **rest: Any) -> Any:
-    return ops.softmax(-x, -1 if dim is None else dim, spec=_spec(config))
 
 
 def dropout(channels: int | None) -> Handler:
@@ -186,7 +189,8 @@ def reduce(name: str) -> Handler:
         axis: Any = None, dtype: Any = None,
     ) -> Any:  # fmt: skip
         dims = dim if axis is None else axis
-        return apply(x, None if dims == () else dims, keepdim=keepdim, spec=_spec(config))
+        every = isinstance(dims, (tuple, list)) and not dims  # which torch takes for all
+        return apply(x, None if every else dims, keepdim=keepdim, spec=_spec(config))
 
     return handle
 
@@ -201,6 +205,11 @@ def batch_norm(  # noqa: PLR0917
     return ops.batch_norm(x, *state, training, momentum, eps, spec=_spec(config))
 
 
+def clamp_min(config: PositConfig, x: Tensor, min: float) -> Tensor:
+    """One half of torch.clamp."""
+    return ops.clamp(x, min, spec=_spec(config))
+
+
 def clamp_max(config: PositConfig, x: Tensor, max: float) -> Tensor:
-    """The other half of torch.clamp."""
+    """The other half."""
     return ops.clamp(x, None, max, spec=_spec(config))

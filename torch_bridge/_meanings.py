@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from . import _recurrent, accumulate
-from ._attention import mha, sdpa, softmax
+from ._attention import cross_entropy, mha, sdpa, softmax, softmin
 from ._handlers import (
     Handler,
     added,
     batch_norm,
     binary,
     clamp_max,
+    clamp_min,
     div,
     dropout,
     in_place,
     power,
     reduce,
     same,
-    softmin,
     unary,
 )
 from ._products import addcmul, conv, einsum, outer, with_term
@@ -27,7 +27,7 @@ __all__ = ["CASTS", "MEANS", "MOVES", "OTHERWISE"]
 _MOVES = """
     abs adjoint alias all allclose amax amin any apply_ arange argmax argmin argsort as_strided
     as_tensor atleast_1d atleast_2d atleast_3d backward bool broadcast_tensors broadcast_to
-    bucketize cat chunk clamp_min clone column_stack concat concatenate contiguous copy_
+    bucketize cat chunk clone column_stack concat concatenate contiguous copy_
     count_nonzero cpu cuda cummax cummin data_ptr detach detach_ diag diag_embed diagonal dim double
     dsplit dstack element_size empty_like eq equal expand expand_as fill_ fill_diagonal_ flatten
     flip fliplr flipud fmax fmin from_numpy full_like gather ge get_device grad gt hsplit hstack
@@ -45,7 +45,7 @@ _MOVES = """
     unsqueeze_ untyped_storage view view_as vsplit vstack where zero_ zeros_like __getitem__
     __setitem__ __len__ __bool__ __contains__ __repr__ __str__ __format__ __hash__ __iter__
     __array__ __dlpack__ __deepcopy__ __reduce_ex__ __getstate__ __setstate__ __eq__ __ne__ __lt__
-    __le__ __gt__ __ge__ __neg__ __pos__ __abs__ __invert__
+    __le__ __gt__ __ge__ __neg__ __pos__ __abs__ __invert__ __float__ __int__ __index__
 """
 MOVES = frozenset(_MOVES.split())
 CASTS = frozenset(("to", "type", "type_as", "float", "half", "bfloat16"))
@@ -78,7 +78,8 @@ MEANS: dict[str, Handler] = {
     "dropout": dropout(None), "dropout1d": dropout(1), "dropout2d": dropout(2),
     "batch_norm": batch_norm,
     "multi_head_attention_forward": mha, "scaled_dot_product_attention": sdpa,
-    "logsigmoid": same("log_sigmoid"), "clip": same("clamp"), "clamp_max": clamp_max,
+    "cross_entropy": cross_entropy, "logsigmoid": same("log_sigmoid"), "clip": same("clamp"),
+    "clamp_max": clamp_max, "clamp_min": clamp_min,
     # whether the fast path of nn.TransformerEncoder, in floats, would be possible
     "_nested_tensor_from_mask_left_aligned": lambda config, *tensors: False,
     **_recurrent.LAYERS, **_recurrent.CELLS,
@@ -95,7 +96,7 @@ MEANS |= {
     for name in (
         "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d",
         "avg_pool1d", "avg_pool2d", "binary_cross_entropy_with_logits", "celu", "clamp",
-        "cross_entropy", "elu", "embedding", "erf", "exp", "gelu", "glu", "group_norm",
+        "elu", "embedding", "erf", "exp", "gelu", "glu", "group_norm",
         "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "instance_norm", "l1_loss",
         "layer_norm", "leaky_relu", "log", "max_pool1d", "max_pool2d", "mish", "mse_loss",
         "nll_loss", "prelu", "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 
 from . import ops
+from ._ddp import check_ddp
 from ._parameter import PositParameter
 from ._tensor import PositTensor, from_bits
 from .mode import Rounding, widened
@@ -74,6 +75,8 @@ def _compute(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             "fully_shard does not support converted models: it would add gradients rounded at every"
             " rank; torch_bridge.distributed adds exactly"
         )
+    if module._posit_top:
+        check_ddp(module.parameters())
     call = module.__dict__.get("_posit_forward") or partial(type(module).forward, module)
     dtype = torch.float64 if mode.config is not None else _dtype_of(module)
     if dtype is not None:
@@ -137,6 +140,10 @@ def _from_posits(  # noqa: PLR0917
         )
     own: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
     own |= dict(module.named_buffers(remove_duplicate=False))
+    later = tuple(  # what was converted by itself, and comes here afterwards
+        f"{name}." for name, m in module.named_modules() if name and m.__dict__.get("_posit_top")
+    )
+    own = {name: p for name, p in own.items() if not name.startswith(later)}
     wrong = [
         f"{prefix + name!r} is {kind(p)} in the model, {kind(state[prefix + name])} in the file"
         for name, p in own.items()

@@ -89,6 +89,8 @@ def _layers(name: str) -> Callable[..., Any]:
             raise NotImplementedError(f"{name}: proj_size > 0 has no posit form")
         parts = [weights[n * each : (n + 1) * each] for n in range(count)]
         seen = x.transpose(0, 1) if batch_first else x
+        if not len(seen):
+            raise ValueError(f"{name}: a sequence without steps, of shape {tuple(x.shape)}")
         ends: list[State] = []
         for layer in range(layers):
             if layer and dropout and training:

@@ -74,6 +74,8 @@ def objection(module: nn.Module, strict: bool = True) -> str:
     for name, p in module.named_parameters(recurse=False):
         if isinstance(p, nn.parameter.UninitializedParameter):
             return f"a {kind} whose {name} has no shape yet: run the model once, then convert it"
+        if p.is_meta:
+            return f"a {kind} whose {name} is on the meta device, without values: load it first"
         if isinstance(p, PositTensor):
             return f"a {kind} whose {name} is a PositTensor, which computes in posits by itself"
         if not p.is_floating_point():

@@ -16,6 +16,7 @@ from . import ops
 from ._parameter import PositParameter
 from ._registry import is_collecting
 from .config import PositConfig
+from .ops._define import holds_posits, text_of
 
 __all__ = ["EachOp", "conv", "linear", "matmul"]
 
@@ -118,11 +119,15 @@ def _in_float64(
 ) -> Tensor:
     """Operands rounded, computed in float64, rounded; so is its gradient.
 
-    An optimizer's parameter of the format holds posits already, and it rounds the gradient.
+    An optimizer's parameter of the format holds posits already, and it rounds the gradient; so do
+    results of the operations here, whose derivatives round what they are given.
     """
+    text = text_of(spec)
 
     def rounded(x: Tensor | None) -> Tensor | None:
         if x is None or (isinstance(x, PositParameter) and x.spec == spec and is_collecting(x)):
+            return x
+        if holds_posits(x, text):
             return x
         return ops.fake_quant(x, spec)
 

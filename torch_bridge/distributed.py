@@ -21,22 +21,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from posit import PositSpec
 from quire import Accumulators
 
 from . import gradients
 from ._patterns import is_zero
+from ._tensor import PositTensor
+from .ops._kernels import bits_of, tensor_of
 
-__all__ = ["all_reduce", "all_reduce_gradients", "ddp_hook", "reduce_scatter"]
+__all__ = ["all_reduce", "all_reduce_gradients", "ddp", "ddp_hook", "reduce_scatter"]
 
 _BUCKET = 1 << 23  # digits: 64 MiB travel at a time
 _NONE = -(1 << 62)  # below every entry of a header
@@ -102,15 +106,58 @@ def all_reduce_gradients(parameters: Iterable[Tensor], group: Group = None) -> N
             gradients.of(p, total.spec).replace(total).close("was summed over all ranks")
 
 
+def ddp(module: nn.Module, group: Group = None, **options: Any) -> DistributedDataParallel:
+    """``DistributedDataParallel`` of a converted model, or of one with PositTensors as parameters.
+
+    Every rank gets rank 0's parameters and buffers, and :func:`ddp_hook` is registered.
+
+    Parameters
+    ----------
+    module : nn.Module
+        On every rank the same layers.
+    group : ProcessGroup, optional
+        Default all ranks.
+    **options
+        As ``DistributedDataParallel`` has them, but ``process_group`` and ``init_sync``.
+
+    Raises ValueError, on all ranks, if parameters or buffers differ in number, shape or format.
+    """
+    held = [*module.parameters(), *module.buffers()]
+    kinds = [(tuple(x.shape), str(x.dtype), str(getattr(x, "spec", None))) for x in held]
+    word = int.from_bytes(sha256(repr(kinds).encode()).digest()[:7], "big")
+    (found,) = _total([np.array([word, -word])], dist.ReduceOp.MAX, group)
+    if found[0] != -found[1]:
+        raise ValueError("ddp: the ranks' parameters or buffers differ in number, shape or format")
+    first = dist.get_global_rank(group, 0) if group is not None else 0
+    with torch.no_grad():
+        for x in held:
+            own = x.bits() if isinstance(x, PositTensor) else x.detach()
+            sent = own.contiguous().reshape(-1).view(torch.uint8)  # gloo knows no int16
+            dist.broadcast(sent, first, group)
+            own.copy_(sent.view(own.dtype).reshape(own.shape))
+    made = DistributedDataParallel(module, process_group=group, init_sync=False, **options)
+    made.register_comm_hook(group, ddp_hook)
+    return made
+
+
 def ddp_hook(state: Group, bucket: Any) -> torch.futures.Future[Tensor]:
     """Reduce exact gradients where DistributedDataParallel would average rounded ones.
 
-    ``model.register_comm_hook(group, ddp_hook)``, with None for all ranks. Gradients are summed,
-    not averaged: divide the loss by the global batch's size. Parameters whose layers deposit
-    nothing raise ValueError, as in :func:`all_reduce_gradients`, whose work this is. Inside
-    ``model.no_sync()`` micro-batches add up.
+    ``model.register_comm_hook(group, ddp_hook)``, with None for all ranks; :func:`ddp` does it.
+    Gradients are summed, not averaged: divide the loss by the global batch's size. Inside
+    ``model.no_sync()`` micro-batches add up. Parameters whose layers deposit nothing raise
+    ValueError, as in :func:`all_reduce_gradients`, whose work this is.
+
+    A PositTensor's gradient is rounded at every rank, as its own operations are; the sum over ranks
+    is exact, and rounded once. It is the same for every order of ranks, not for every number.
     """
-    all_reduce_gradients(bucket.parameters(), state)
+    pairs = list(zip(bucket.parameters(), bucket.gradients(), strict=True))
+    all_reduce_gradients([p for p, _ in pairs if not isinstance(p, PositTensor)], state)
+    posits = [(p.spec, g) for p, g in pairs if isinstance(p, PositTensor)]
+    sums = [Accumulators(tuple(g.shape), s).add(bits_of(g, s)) for s, g in posits]
+    all_reduce(sums, state)
+    for (spec, g), total in zip(posits, sums, strict=True):
+        g.copy_(tensor_of(total.round(spec), spec))
     done: torch.futures.Future[Tensor] = torch.futures.Future()
     done.set_result(bucket.buffer())
     return done

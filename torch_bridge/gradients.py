@@ -49,14 +49,19 @@ def rounded(parameter: Tensor, spec: SpecLike) -> Patterns | None:
     A ``.grad`` beside deposits is rounded to their format and added to them exactly.
     """
     to, found, dense = PositSpec.parse(spec), find(parameter), parameter.grad
-    if dense is not None and dense.layout != torch.strided:
-        raise TypeError(f"a gradient of layout {dense.layout}: only dense ones are possible")
+    if dense is not None:
+        _check_dense(dense)
     if found is None or found.is_empty:
         return None if dense is None else patterns_of(dense, to)
     beside = None if dense is None else patterns_of(dense, found.spec)
     if beside is None or not beside.any():
         return found.round(to)
     return found.to_accumulators().copy().add(beside).round(to)
+
+
+def _check_dense(gradient: Tensor) -> None:
+    if gradient.layout != torch.strided:
+        raise TypeError(f"a gradient of layout {gradient.layout}: only dense ones are possible")
 
 
 def write(parameters: Iterable[Tensor], spec: SpecLike | None = None) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from . import _meanings
-from ._copies import COPIES
+from ._copies import CHOICES, COPIES
 from ._split import watch
 from ._tensor import PositTensor
 from .config import PositConfig
@@ -65,8 +65,11 @@ class Rounding(TorchFunctionMode):
         if name in _meanings.CASTS:
             return _cast(func, args, kwargs)
         spec = self.config.activations
-        if spec is not None and func in COPIES:
-            return COPIES[func](self.config, *args, **kwargs)
+        if "input" in kwargs and not args:  # torch's name for the first
+            args, kwargs = (kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"}
+        placed = None if spec is None else COPIES.get(func) or CHOICES.get(func)
+        if placed is not None:
+            return placed(self.config, *args, **kwargs)
         if name in _meanings.MOVES:
             return func(*args, **kwargs)
         if spec is not None and name in _meanings.MEANS:

@@ -18,11 +18,12 @@ import posit
 from posit import PositSpec, bposit8, bposit16, bposit32, bposit64, reference, standard
 
 from .. import checks, oracle
-from ..backends import BACKENDS, FAST, Backend
+from ..backends import BACKENDS, FAST, VALUES, Backend
 from ..conftest import Slice
 from ..formats import EIGHT, SIXTEEN, TINY, WIDE, corners, every_spec, mixed
 
 fast = pytest.mark.parametrize("backend", FAST, ids=str)
+encoders = pytest.mark.parametrize("backend", [*FAST, VALUES], ids=str)
 every = pytest.mark.parametrize("spec", TINY + EIGHT + SIXTEEN + WIDE, ids=str)
 wide = pytest.mark.parametrize("spec", WIDE, ids=str)
 
@@ -40,7 +41,7 @@ def test_decode_at_the_corners(backend: Backend, spec: PositSpec) -> None:
     checks.decoding(backend, spec, np.concatenate([p, np.array(corners(spec, 4), spec.storage)]))
 
 
-@fast
+@encoders
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("spec", [s for s in EIGHT + SIXTEEN if s.n != 13], ids=str)
 def test_encode_at_every_boundary(backend: Backend, spec: PositSpec, dtype: type) -> None:
@@ -52,7 +53,7 @@ def test_encode_at_every_boundary_by_definition(spec: PositSpec) -> None:
     checks.boundaries(BACKENDS[1], spec, np.float64)
 
 
-@fast
+@encoders
 @wide
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_encode_near_boundaries(backend: Backend, spec: PositSpec, dtype: Any) -> None:
@@ -82,7 +83,7 @@ def specials(dtype: Any) -> npt.NDArray[Any]:
         return np.concatenate([both, -both])
 
 
-@fast
+@encoders
 @every
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 def test_special_floats(backend: Backend, spec: PositSpec, dtype: type) -> None:
@@ -111,7 +112,7 @@ def test_subnormal_float32(spec: PositSpec) -> None:
     checks.same(posit.encode(x, spec), want, spec, "encode", x)
 
 
-@fast
+@encoders
 def test_every_float16(backend: Backend) -> None:
     x = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     for spec in (bposit8, bposit16, standard(16)):
@@ -119,7 +120,7 @@ def test_every_float16(backend: Backend) -> None:
         checks.same(backend.encode(x, spec), want, spec, "encode", x)
 
 
-@fast
+@encoders
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", [*EIGHT, bposit16, standard(16), PositSpec(13, 6, 5)], ids=str)
 def test_every_float32(backend: Backend, spec: PositSpec, part: Slice) -> None:
@@ -174,6 +175,25 @@ def test_exact_python_numbers(spec: PositSpec) -> None:
         if not isinstance(v, np.generic):
             assert posit.from_fraction(v, spec) == p
     assert posit.from_fraction(None, spec) == spec.nar
+
+
+def test_values_of_other_numbers() -> None:
+    """round_to takes what encode takes, and is decode(encode(x))."""
+    for x in (
+        [1, 2.5, Fraction(1, 3), 10**40], 2**70 + 1, np.arange(-5, 600), np.float16(0.1), 3,
+        np.linspace(-3, 3, 24).reshape(2, 3, 4)[:, ::2, ::-1], np.zeros((0, 3)), np.longdouble(0.1),
+    ):  # fmt: skip
+        want = posit.decode(posit.encode(x, bposit16), bposit16)
+        found = posit.round_to(x, bposit16)
+        assert type(found) is type(want)
+        assert np.array_equal(found, want)
+    x = np.array([0.1, np.nan, -0.0, np.inf])
+    assert posit.round_to(x, bposit16, out=x) is x
+    assert x.tobytes() == np.array([0.10009765625, np.nan, 0.0, np.nan]).tobytes()
+    with pytest.raises(TypeError, match="does not fit float64: use encode"):
+        posit.round_to(x, bposit64)
+    with pytest.raises(TypeError, match="out has dtype float32"):
+        posit.round_to(x, bposit16, out=np.zeros(4, np.float32))  # type: ignore[arg-type]
 
 
 def test_lists_of_python_numbers() -> None:

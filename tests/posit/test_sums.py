@@ -53,6 +53,30 @@ def check(terms: Sequence[Any], specs: Specs, to: PositSpec, rest: PositSpec) ->
     got = posit.sum_and_rest(*terms, spec=specs, to=to, rest=rest)
     checks.same(got[0], near, to, f"sum {what} to {to}, {rest}", *terms)
     checks.same(got[1], left, rest, f"rest {what} to {to}, {rest}", *terms)
+    check_numbers(terms, specs, (near, left), to, rest)
+
+
+def check_numbers(
+    terms: Sequence[Any], specs: Specs, want: Sequence[Any], to: PositSpec, rest: PositSpec
+) -> None:
+    """The same, where float64 holds a format: numbers as terms, and places for them."""
+    near, left = want
+    given = [posit.decode(x, s) if s.fits_float64 else x for x, s in zip(terms, specs, strict=True)]
+    places = [np.empty(near.shape, np.float64) if s.fits_float64 else None for s in (to, rest)]
+    found = posit.sum_of(*given, spec=specs, to=to, out=places[0])
+    checks.same(in_bits(found, to), near, to, "sum of numbers", *terms)
+    made = posit.sum_and_rest(*given, spec=specs, to=to, rest=rest, out=(places[0], places[1]))
+    checks.same(in_bits(made[0], to), near, to, "sum of numbers, with its rest", *terms)
+    checks.same(in_bits(made[1], rest), left, rest, "rest of numbers", *terms)
+
+
+def in_bits(x: Any, spec: PositSpec) -> Any:
+    """Patterns; where x is numbers, of the posits that they must be."""
+    if x.dtype != np.float64:
+        return x
+    bits = np.asarray(posit.encode(x, spec))
+    assert posit.decode(bits, spec).tobytes() == x.tobytes()
+    return bits
 
 
 def columns(spec: PositSpec, bits: Any, count: int) -> list[Any]:
@@ -133,6 +157,54 @@ def test_any_formats_together(to: PositSpec) -> None:
             terms[1][10:20] = posit.convert(posit.neg(terms[0][10:20], specs[0]), specs[0],
                                             specs[1])  # fmt: skip
         check(terms, specs, to, rest)
+
+
+def test_numbers_are_rounded_first() -> None:
+    """In place, strided, 0-d, and beside patterns."""
+    rng = np.random.default_rng(8)
+    x, y = rng.standard_normal((2, 1300))
+    rounded = posit.encode(x, bposit16), posit.encode(y, bposit32)
+    specs = (bposit16, bposit32)
+    want = posit.decode(posit.sum_of(*rounded, spec=specs), bposit16)
+    assert np.array_equal(posit.sum_of(x, rounded[1], spec=specs, out=np.empty(1300)), want)
+    back = x[::-1]
+    assert posit.sum_of(back, y[::-1], spec=specs, out=back) is back
+    assert np.array_equal(x, want)
+    one = posit.sum_of(np.array(1.0), np.array(0.5), spec="bposit16")
+    assert one == posit.encode(1.5, bposit16)
+    for bad in ((x, bposit64), (x.astype(np.float32), bposit16)):
+        with pytest.raises(TypeError, match="float"):
+            posit.sum_of(bad[0], spec=bad[1])
+    with pytest.raises(TypeError, match="does not fit float64"):
+        posit.sum_of(rounded[0], spec=bposit16, to=bposit64, out=np.empty(1300))
+
+
+@pytest.mark.parametrize("other", [bposit32, bposit64], ids=str)  # in doubles, in words
+@pytest.mark.parametrize("spec", [s for s in FORMATS if s.float64_decides], ids=str)
+def test_factors_multiply_and_round(spec: PositSpec, other: PositSpec) -> None:
+    """Also where the other term cancels the product, but for what rounding it left."""
+    rng = np.random.default_rng(9)
+    x, y = (mixed(s, 700, rng) for s in (spec, other))
+    specs, numbers = (spec, other), posit.decode(x, spec)
+    for factor in (-0.1, 0.0, 3.7, 1e-9, -1.0, 1e30):
+        rounded = np.asarray(posit.mul(x, posit.encode(factor, spec), spec))
+        y[::2] = posit.convert(posit.neg(rounded, spec), spec, other)[::2]
+        parts, factors = (rounded, y), (factor, 1)
+        want = posit.sum_of(*parts, spec=specs)
+        checks.same(posit.sum_of(x, y, spec=specs, factors=factors), want, spec, "sum", x)
+        checks.same(posit.sum_of(numbers, y, spec=specs, factors=factors), want, spec, "sum", x)
+        made = posit.sum_and_rest(x, y, spec=specs, factors=factors, to=spec, rest=bposit32)
+        apart = posit.sum_and_rest(*parts, spec=specs, to=spec, rest=bposit32)
+        checks.same(made[0], apart[0], spec, "sum", x)
+        checks.same(made[1], apart[1], bposit32, "rest", x)
+
+
+def test_factors_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="2 factors for 1 terms"):
+        posit.sum_of(5, spec=bposit16, factors=(1, 2))
+    with pytest.raises(TypeError, match=r"a factor of 0\.5 for <64,6,5>"):
+        posit.sum_of(5, spec=bposit64, factors=(0.5,))
+    assert posit.sum_of(bposit16.one, spec=bposit16, factors=(float("nan"),)) == bposit16.nar
 
 
 def test_a_hard_element_among_easy_ones() -> None:

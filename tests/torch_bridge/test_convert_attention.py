@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 from posit import bposit16, bposit32
 from torch_bridge import gradients, ops
@@ -256,3 +257,46 @@ def test_dropout_in_a_transformer_goes_by_sample() -> None:
         assert torch.equal(ours(x[2:]), whole[2:])
     with stream(1, 2):
         assert not torch.equal(ours(x), whole)
+
+
+WRONG_MASKS: list[dict[str, Tensor]] = [
+    {"attn_mask": HIDDEN[:1]}, {"attn_mask": HIDDEN[None]}, {"attn_mask": HIDDEN.expand(2, 3, 3)},
+    {"key_padding_mask": PADDING.mT.contiguous()}, {"key_padding_mask": PADDING.reshape(6)},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("masks", WRONG_MASKS)
+def test_masks_of_another_shape_are_refused(masks: dict[str, Tensor]) -> None:
+    """A transposed one has as many elements."""
+    layer = nn.MultiheadAttention(4, 2, batch_first=True)
+    convert_(layer, bposit16)
+    (name,) = masks
+    with pytest.raises(ValueError, match=rf"{name} has shape .* possible are \(2, 3\)|\(3, 3\)"):
+        layer(*[torch.ones(2, 3, 4)] * 3, **masks)
+
+
+def test_gradients_by_sample() -> None:
+    """torch.vmap over sums and softmax, of which nobody knows whether they hide terms."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x + self.attention(x, x, x, attn_mask=HIDDEN)[0]
+            return torch.log_softmax(x, -1) + torch.softmax(x, 1)
+
+    torch.manual_seed(0)
+    block = Block()
+    convert_(block, bposit16)
+    weights = {name: p.detach() for name, p in block.named_parameters()}
+    x = torch.randn(5, 3, 4, dtype=torch.float64)
+
+    def loss(weights: Any, x: Tensor) -> Tensor:
+        return ops.mean_square(functional_call(block, weights, (x[None],)), spec=bposit16)
+
+    together = vmap(grad(loss), (None, 0))(weights, x)
+    for i, row in enumerate(x):
+        for name, one in grad(loss)(weights, row).items():
+            assert torch.equal(together[name][i], one)

@@ -142,6 +142,7 @@ REFUSED: list[tuple[nn.Module, str]] = [
     (nn.Upsample(2, mode="bilinear"), "mode=.bilinear."),
     (nn.InstanceNorm1d(2, track_running_stats=True), "track_running_stats=True"),
     (nn.LazyLinear(3), "weight has no shape yet"),
+    (nn.Linear(3, 3, device="meta"), "weight is on the meta device, without values"),
     (parametrizations.weight_norm(nn.Linear(2, 2)), "weight is computed by a param"),
     (parametrizations.spectral_norm(nn.Linear(2, 2)), "remove_parametrizations first"),
     (prune.random_unstructured(nn.Linear(2, 2), "weight", 0.5), "by a hook, Random"),

@@ -189,6 +189,8 @@ def test_what_is_refused() -> None:
         convert_(layer)
         with pytest.raises(NotImplementedError, match=f"{kind}.*PackedSequence"):
             layer(packed)
+        with pytest.raises(ValueError, match=r"without steps, of shape \(0, 2, 5\)"):
+            layer(torch.randn(0, 2, 5))
     deep = made("gru", num_layers=2, dropout=0.5)
     convert_(deep)
     with pytest.raises(RuntimeError, match="stream"):

@@ -200,3 +200,24 @@ def test_whole_models_are_copied_and_pickled() -> None:
         tb.unconvert_(twin)
         assert twin(X).dtype == torch.float32
     assert not torch.equal(model(X), want)
+
+
+def test_a_part_converted_by_itself_inside_of_a_converted_model() -> None:
+    """Such as a new head for an old model."""
+    models = []
+    for seed in (0, 1):
+        model = converted(seed=seed)
+        model.head = nn.Linear(8, 7)
+        tb.convert_(model.head, bposit32)
+        models.append(model)
+    one, other = models
+    state = one.state_dict()
+    assert [state[n].spec for n in ("embed.weight", "head.bias")] == [bposit16, bposit32]
+    other.load_state_dict(state)
+    assert torch.equal(other(X), one(X))
+    before = {name: p.detach().clone() for name, p in other.named_parameters()}
+    wrong = converted(seed=2).state_dict()  # whose head is of bposit16
+    with pytest.raises(ValueError, match=r"'head\.weight' is posits of <32,6,5>"):
+        other.load_state_dict(wrong)
+    for name, p in other.named_parameters():
+        assert torch.equal(p, before[name])

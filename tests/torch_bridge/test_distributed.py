@@ -245,6 +245,77 @@ def rounded_under_ddp(rank: int, world: int) -> Any:
     wrapped(inputs()[0]).sum().backward()
 
 
+class OfPosits(torch.nn.Module):
+    """Parameters that are PositTensors of two formats, and one that is not trained."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        rng = np.random.default_rng(seed)
+
+        def parameter(shape: tuple[int, ...], spec: posit.PositSpec, train: bool) -> nn.Parameter:
+            return nn.Parameter(tensor(rng.normal(size=shape), spec=spec), requires_grad=train)
+
+        self.first = parameter((3, 4), bposit16, True)
+        self.second = parameter((4, 2), bposit32, True)
+        self.still = parameter((), bposit8, False)
+        self.register_buffer("seed", torch.tensor(seed))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        inner: Any = tensor(x, spec=bposit16) @ self.first
+        return inner.to_spec(bposit32) @ self.second
+
+
+def posits_under_ddp(rank: int, world: int) -> Any:
+    """A step after an unsynchronised one; and each rank's own gradients beside them."""
+    model, alone = OfPosits(rank), OfPosits(0)
+    wrapped = distributed.ddp(model)
+    x, _ = inputs()
+    k = shares(world, rank)
+    for part in (k[:2], k[2:]):
+        alone(x[part]).sum().backward()
+    with wrapped.no_sync():
+        wrapped(x[k[:2]]).sum().backward()
+    wrapped(x[k[2:]]).sum().backward()
+    torch.optim.SGD(model.parameters(), lr=0.25).step()
+    grads = [[p.grad.bits().tolist() for p in (m.first, m.second)] for m in (model, alone)]  # type: ignore[union-attr]
+    return [p.bits().tolist() for p in model.parameters()], int(model.seed), *grads
+
+
+@worlds
+def test_ddp_adds_the_gradients_of_posit_tensors_exactly(world: int) -> None:
+    made = run_ranks(posits_under_ddp, world)
+    assert all(m[:3] == made[0][:3] for m in made)
+    assert made[0][1] == 0  # rank 0's buffers
+    for i, spec in enumerate((bposit16, bposit32)):
+        total = Accumulators(np.shape(made[0][2][i]), spec)
+        for m in made:
+            total.add(np.array(m[3][i], spec.storage))
+        assert made[0][2][i] == total.round(spec).tolist()
+    assert len({str(m[3]) for m in made}) == world  # each rank had others
+
+
+def unlike_under_ddp(rank: int, world: int) -> Any:
+    distributed.ddp(nn.Linear(3, 2 + rank))
+
+
+def averaged_under_ddp(rank: int, world: int) -> Any:
+    wrapped = DistributedDataParallel(OfPosits(0), init_sync=False)
+    wrapped(inputs()[0]).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [
+        (unlike_under_ddp, "the ranks' parameters or buffers differ"),
+        (averaged_under_ddp, r"make it by torch_bridge\.distributed\.ddp, which adds exactly"),
+    ],
+)
+def test_ddp_refuses(case: Any, text: str) -> None:
+    for made in run_ranks(case, 2):
+        with pytest.raises((ValueError, RuntimeError), match=text):
+            raise made
+
+
 # ---- errors reach every rank, and none hangs
 def mistaken(rank: int, world: int, kind: str) -> Any:
     zeros = torch.zeros(2 + (kind == "shape") * rank, dtype=torch.float64)

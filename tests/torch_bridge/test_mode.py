@@ -68,7 +68,12 @@ COPIES: list[Function] = [
     lambda x: x.take(torch.tensor([5, 5, 0])), lambda x: x.repeat_interleave(2, 0),
     lambda x: F.pad(x, (1, 1), mode="replicate"), lambda x: F.pad(x[None], (2, 1), mode="circular"),
     lambda x: F.pad(x, (1, 1)), lambda x: F.interpolate(x[None], scale_factor=2),
-    lambda x: x[1:, None, ..., ::2], lambda x: torch.take_along_dim(x, torch.zeros(3, 2).long(), 1),
+    lambda x: torch.where(x > 0, x[0], x), lambda x: torch.where(x > 0, x[:, :1], 0.5),
+    lambda x: x[0].where(x > 0, x), lambda x: torch.maximum(x, x[:1] / 2), lambda x: x.fmin(x[0]),
+    lambda x: x.minimum(other=x[1] / 4), lambda x: sum(torch.broadcast_tensors(x[:1], x)),
+    lambda x: F.unfold(x[None, None], 2), lambda x: F.unfold(x[None], (2, 3), padding=1, stride=2),
+    lambda x: F.unfold(x[None, None], 2, 2, (0, 1)), lambda x: x[1:, None, ..., ::2],
+    lambda x: torch.take_along_dim(x, torch.zeros(3, 2).long(), 1),
 ]  # fmt: skip
 
 
@@ -95,6 +100,9 @@ def test_gradients_of_copies_are_one_exact_sum() -> None:
     for copy in (
         lambda w: w.expand(1000), lambda w: w[torch.zeros(1000).long()], lambda w: w.repeat(1000),
         lambda w: w.reshape(1, 1).take(torch.zeros(1000).long()),
+        lambda w: torch.where(torch.ones(1000) > 0, w, 2.0), lambda w: w.maximum(-torch.ones(1000)),
+        lambda w: torch.broadcast_tensors(w, torch.ones(1000))[0],
+        lambda w: F.unfold(w.reshape(1, 1, 1, 1).expand(1, 1, 1, 1000), 1).flatten(),
     ):  # fmt: skip
         w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
         run(copy, w, bposit16).backward(g)

@@ -62,6 +62,26 @@ WRONG: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (ValueError, "do not fit", lambda: ops.nll_loss(real(2, 3), torch.tensor([1]), spec=S)),
     (ValueError, "from 0 to 1", lambda: ops.cross_entropy(
         real(2, 3), torch.tensor([1, 2]), label_smoothing=2.0, spec=S)),
+    (TypeError, "must be whole numbers", lambda: ops.per(real(3), 2.5, spec=S)),  # type: ignore[arg-type]
+    (TypeError, "must be whole numbers", lambda: ops.per(real(3), real(3), spec=S)),
+    (IndexError, "padding_idx 4 into 3 rows", lambda: ops.embedding(
+        torch.tensor([1]), real(3, 2), 4, spec=S)),
+    (IndexError, "padding_idx 0 into 0 rows", lambda: ops.embedding(
+        torch.tensor([], dtype=torch.int64), real(0, 2), 0, spec=S)),
+    (ValueError, r"class weights \(2,\) for 3 classes", lambda: ops.nll_loss(
+        real(2, 3), torch.tensor([0, 1]), real(2), spec=S)),
+    (ValueError, r"class weights \(4,\) for 3 classes", lambda: ops.cross_entropy(
+        real(2, 3), torch.tensor([0, 1]), real(4), spec=S)),
+    (TypeError, "got booleans", lambda: ops.cross_entropy(
+        real(2, 3), torch.tensor([True, False]), spec=S)),
+    (ValueError, "delta must be positive", lambda: ops.huber_loss(
+        real(3), real(3), delta=0.0, spec=S)),
+    (ValueError, "beta must not be negative", lambda: ops.smooth_l1_loss(
+        real(3), real(3), beta=-1.0, spec=S)),
+    (ValueError, r"a window of \[3\] does not fit into \(2,\)", lambda: ops.max_pool1d(
+        real(1, 2), 3, spec=S)),
+    (ValueError, r"a window of \[2, 2\] does not fit into \(1, 5\)", lambda: ops.avg_pool2d(
+        real(1, 5), 2, spec=S)),
 ]  # fmt: skip
 
 
@@ -76,6 +96,13 @@ def test_an_infinite_mask_is_refused_before_anything_else_happens() -> None:
     bias = torch.tensor([[0.0, -4.0, 1.0]] * 2)
     assert not torch.equal(attend(attn_mask=bias), attend())
     assert torch.equal(attend(attn_mask=0 * bias), attend())
+
+
+def test_targets_of_small_integers() -> None:
+    x, target = real(2, 3), torch.tensor([0, 2])
+    for weight in (None, real(3)):
+        want = ops.cross_entropy(x, target, weight, spec=S)
+        assert torch.equal(ops.cross_entropy(x, target.to(torch.uint8), weight, spec=S), want)
 
 
 def test_rows_without_terms() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import torch
 from torch import Tensor
 from torch.library import opcheck
 
-import torch_bridge.ops
+from posit import bposit16
+from torch_bridge import ops
+from torch_bridge.ops._define import holds_posits
+
+FOLDER = Path(ops.__file__).parent
 
 
 def real(*shape: int, seed: int = 0) -> Tensor:
@@ -45,6 +50,7 @@ ARGUMENTS: list[tuple[str, tuple[Any, ...]]] = [
     ("unary", (real(7), "gelu")),
     ("unary", (real(7), "relu")),
     ("unary", (real(7), "tan_h")),
+    ("gate", (real(3, 1), real(4))),
     ("conv", (real(2, 4, 7), real(6, 2, 3), real(6), [2], [1], [2], 2)),
     ("conv", (real(2, 3, 5, 5), real(2, 3, 3, 3), None, [1, 1], [1, 1], [1, 1], 1)),
     ("embedding", (real(5, 3), PLACES)),
@@ -81,10 +87,31 @@ def test_decode_passes_opcheck() -> None:
     opcheck(torch.ops.bposit.decode.default, (bits, "16,6,5"))
 
 
+def functions() -> dict[str, Any]:
+    """What _define.define made, by name."""
+    modules = [import_module(f"torch_bridge.ops.{p.stem}") for p in FOLDER.glob("*.py")]
+    found = [x for m in modules for x in vars(m).values() if hasattr(x, "__closure__")]
+    return {x.__name__: x for x in found if x.__module__ == "torch_bridge.ops._define"}
+
+
+@pytest.mark.parametrize(("name", "arguments"), ARGUMENTS)
+def test_results_are_the_posits_they_are_taken_for(name: str, arguments: tuple[Any, ...]) -> None:
+    """accumulate.linear does not round them again."""
+    if name in ("encode", "pool_argmax", "variance"):  # bare ops, and not marked
+        return
+    out = functions()[name](*arguments, "16,6,5")
+    assert holds_posits(out, "16,6,5")
+    assert not holds_posits(out, "32,6,5")
+    assert torch.equal(out, ops.fake_quant(out, bposit16))
+    assert not holds_posits(out.clone(), "16,6,5")
+    with torch.no_grad():
+        out.add_(1e-3)
+    assert not holds_posits(out, "16,6,5")
+
+
 def test_no_op_is_forgotten() -> None:
     """Every op that the modules of ops define is above."""
-    sources = Path(torch_bridge.ops.__file__).parent.glob("*.py")
-    text = "".join(path.read_text() for path in sources)
+    text = "".join(path.read_text() for path in FOLDER.glob("*.py"))
     named = re.findall(r'(?:Rule\(|_elementwise\(|_rule\()\s*"(\w+)"|"bposit::(\w+)"', text)
     checked = {name for name, _ in ARGUMENTS + WITHOUT_SPEC} | {"decode"}
     assert {a or b for a, b in named} == checked

@@ -136,6 +136,28 @@ def test_a_checkpoint_of_another_kind_is_refused(change: dict[str, Any]) -> None
     assert not other.state
 
 
+@pytest.mark.parametrize(
+    ("name", "made", "text"),
+    [
+        ("residue", torch.zeros(4, dtype=torch.int32), "residue must be torch.int32 of shape"),
+        ("residue", torch.zeros(3), "residue must be torch.int32"),
+        ("residue", None, "has no residue"),
+        ("step", torch.tensor(1.5), "step must be torch.int64"),
+        ("momentum", "text", "momentum must be torch.int32"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused(name: str, made: Any, text: str) -> None:
+    optimizer = PositSGD([parameter(3)], spec=bposit16, momentum=0.5)
+    push(optimizer, 0)
+    saved = optimizer.state_dict()
+    state = {**saved["state"][0], name: made}
+    saved["state"] = {0: {k: v for k, v in state.items() if v is not None}}
+    other = PositSGD([parameter(3)], spec=bposit16, momentum=0.5)
+    with pytest.raises(ValueError, match=text):
+        other.load_state_dict(saved)
+    assert not other.state
+
+
 # ---- groups, schedulers, closures
 def test_groups_have_their_own_options() -> None:
     p, q = parameter(3), parameter(3)

@@ -41,6 +41,20 @@ def options_of(dtype: str, micro: int, threads: int, order: int | None) -> argpa
     return example.parsed([*text.split(), *shuffle.split()])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--steps -1", "--steps must be at least 0"), ("--seed -1", "--seed must be at least 0"),
+        ("--world-size 0", "--world-size must be at least 1"), ("--dtype float64", "or float32"),
+        ("--dtype bposit64", "does not hold bposit64"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(arguments: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        example.parsed(arguments.split())
+    assert text in capsys.readouterr().err
+
+
 def run_cells(rank: int, folder: str) -> None:
     """Of the four processes, the first few take part in a cell."""
     everywhere = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

@@ -109,6 +109,7 @@ MIXED: dict[str, Callable[[Any, Any], Any]] = {
     "aten.add_.Tensor": lambda x, y: x.add_(y),
     "aten.copy_.default": lambda x, y: x.copy_(y),
     "aten.index_put_.default": lambda x, y: x.__setitem__(x > 0, y[x.bits() > 0]),
+    "aten.equal.default": lambda x, y: torch.tensor(torch.equal(y, x)),
 }
 
 

@@ -30,7 +30,6 @@ _PLACES = {"condition", "index", "indices", "mask", "repeats"}
 _ASKED = (
     "is_same_size",
     "_has_same_storage_numel",
-    "equal",
     "is_pinned",
     "sym_size",
     "sym_stride",
@@ -83,6 +82,12 @@ def _ask(f: Format, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 TABLE.update({getattr(aten, name): _move for name in _MOVES if hasattr(aten, name)})
 TABLE.update({getattr(aten, name): _clean for name in _FILLED_WITH_0})
 TABLE.update({getattr(aten, name): _ask for name in _ASKED if hasattr(aten, name)})
+
+
+@implements("equal")
+def _equal(f: Format, a: Any, b: Any) -> bool:
+    x, y = f.bits(a), f.bits(b)
+    return torch.equal(x, y)
 
 
 @implements("ones_like")

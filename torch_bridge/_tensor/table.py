@@ -171,6 +171,8 @@ def dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     name = func.overloadpacket.__name__
     if "out" in kwargs:
         return _into(f, func, args, kwargs)
+    if _in_reducer(func) and not isinstance(args[0], PositTensor):
+        return func(args[0], decode(f.bits(args[1]), f.spec))
     if mutates and not isinstance(args[0], Sequence):
         return _in_place(f, func, name, args, kwargs)
     handler = TABLE.get(func.overloadpacket)
@@ -183,9 +185,20 @@ def dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return made
 
 
+def _in_reducer(func: Any) -> bool:
+    """Whether DistributedDataParallel moves a gradient to its buffer, for the hook to reduce.
+
+    In a backward pass nothing else copies posits to floats but a backward function of the user's.
+    """
+    return func is aten.copy_.default and torch._C._current_graph_task_id() >= 0
+
+
 def _of_collective(name: str) -> str:
     if "reduce" not in name:
-        return f"{name}: a PositTensor is no message; send its patterns, x.bits()"
+        return (
+            f"{name}: a PositTensor is no message; send its patterns, x.bits()."
+            " torch_bridge.distributed.ddp makes DistributedDataParallel"
+        )
     exact = "reduce_scatter" if "scatter" in name else "all_reduce"
     return (
         f"{name}: would add the patterns of posits, or round at every rank. Use"
@@ -222,6 +235,11 @@ def _into(f: Format, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def _check_target(f: Format, func: Any, target: Any) -> None:
     if not isinstance(target, PositTensor):
+        if func is aten.mul.out and torch._C._current_graph_task_id() >= 0:
+            raise RuntimeError(
+                "DistributedDataParallel would average gradients that were rounded at every rank;"
+                " make it by torch_bridge.distributed.ddp, which adds exactly"
+            )
         raise RuntimeError(
             f"{func}: would write posits of {f.spec} into a tensor of {target.dtype}, and silently"
             " leave the format. Write x.double() where that is meant; load a checkpoint of posits"

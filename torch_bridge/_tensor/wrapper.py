@@ -157,6 +157,20 @@ class PositTensor(Tensor):
         """The values as nested lists of Python floats."""
         return decode(self._bits, self._spec).tolist()
 
+    # ---- memory, which lies in the patterns: torch would follow a null pointer
+    def share_memory_(self) -> PositTensor:
+        """Move the patterns to shared memory, for other processes."""
+        self._bits.share_memory_()
+        return self
+
+    def is_shared(self) -> bool:
+        """Whether the patterns are in shared memory."""
+        found: bool = self._bits.is_shared()
+        return found
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise BufferError("DLPack has no posits; export x.bits(), or x.double()")
+
     # ---- Python's operators that torch would round twice
     def __rtruediv__(self, other: Any) -> Any:
         """other / self, rounded once. (Inside torch.func it is torch's, other · (1 / self).)"""

@@ -11,23 +11,31 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._dynamo import eval_frame
 from torch.autograd import forward_ad
 
 from posit import PositSpec
 from posit.spec import SpecLike
 
 from .._deposit import Terms, place_of, settled
+from .._parameter import PositParameter
 from ._device import anywhere
 
-__all__ = ["Grad", "Inputs", "Op", "Rule", "define", "spec_of", "text_of"]
+__all__ = [
+    "Grad", "Inputs", "Op", "Rule", "define", "holds_posits", "is_plain", "spec_of", "text_of",
+]  # fmt: skip
 
 Inputs = tuple[Any, ...]
 Grad = Callable[[], Tensor] | None
 Op = Callable[..., Tensor]
+
+_PLAIN = (Tensor, torch.nn.Parameter, PositParameter)
+_KEYS: int = torch._C._dispatch_keys(torch.empty(0)).raw_repr()
 
 
 @dataclass(frozen=True)
@@ -94,9 +102,10 @@ def text_of(spec: SpecLike) -> str:
 
 def define(rule: Rule) -> Op:
     """Register the custom op, and make the function that users' code calls."""
+    kernel = anywhere(rule.name)(rule.kernel)
     made: Any = torch.library.custom_op(
         f"bposit::{rule.name}",
-        anywhere(rule.name)(rule.kernel),
+        kernel,
         mutates_args=(),
         schema=rule.schema,
     )
@@ -145,7 +154,7 @@ def define(rule: Rule) -> Op:
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(*inputs: Any) -> Tensor:
-            found: Tensor = torch_op(*inputs)
+            found: Tensor = kernel(*inputs) if is_plain(inputs) else torch_op(*inputs)
             return found
 
         setup_context = staticmethod(setup)
@@ -160,17 +169,54 @@ def define(rule: Rule) -> Op:
             inputs, output = saved(ctx)
             return rule.jvp(inputs, output, tangents[: rule.tensors])
 
+    forward: Any = Function.forward
+    forward.__signature__ = signature(forward)  # else torch asks for it in every call
+
     def call(*inputs: Any) -> Tensor:
         if torch.compiler.is_compiling():
             _refuse_compiled_jvp(rule.name)
             found: Tensor = torch_op(*inputs)
             return found
         applied: Tensor = Function.apply(*inputs)  # type: ignore[no-untyped-call]
+        if not applied.is_inference():  # those do not count their changes
+            applied._made_of = inputs[-1], applied._version  # type: ignore[attr-defined]
         return applied
 
     Function.__name__ = Function.__qualname__ = rule.name
     call.__name__ = call.__qualname__ = rule.name
     return call
+
+
+def _traces() -> bool:
+    """Whether Dynamo may be at work on the functions called here."""
+    if torch.compiler.is_compiling():
+        return True
+    callback = getattr(eval_frame, "get_eval_frame_callback", None)
+    return callback is None or callback() not in (None, False)
+
+
+def is_plain(inputs: Inputs) -> bool:
+    """Whether torch's dispatcher would call the kernel and nothing else, at a third of the cost.
+
+    No mode looks on, Dynamo does not trace, and every tensor is a plain one on the CPU: not fake,
+    wrapped, batched, of a subclass, or with a negation or zeros still to be made.
+    """
+    if _traces() or torch._C._len_torch_dispatch_stack():
+        return False
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    return all(
+        type(x) in _PLAIN and torch._C._dispatch_keys(x).raw_repr() | _KEYS == _KEYS
+        for x in tensors
+    )
+
+
+def holds_posits(x: Tensor, text: str) -> bool:
+    """Whether x is the very tensor that an operation gave in this format, not changed since.
+
+    As autograd knows changes: not those through ``.data`` or a NumPy array that shares memory.
+    """
+    made: Any = getattr(x, "_made_of", None)
+    return made is not None and not x.is_inference() and bool(made == (text, x._version))
 
 
 def _refuse_compiled_jvp(name: str) -> None:

@@ -17,7 +17,8 @@ from posit import PositSpec
 
 __all__ = [
     "Patterns", "as_rows", "bits_of", "broadcast_first", "decided", "divided", "empty", "every",
-    "fraction", "leading", "reduced_shape", "spread", "tensor_of", "together", "unbroadcast",
+    "fraction", "leading", "reduced_shape", "round_", "rounded", "spread", "tensor_of", "together",
+    "unbroadcast",
 ]  # fmt: skip
 
 Patterns = npt.NDArray[np.signedinteger[Any]]
@@ -41,6 +42,22 @@ def tensor_of(bits: npt.ArrayLike, spec: PositSpec) -> Tensor:
     """The values as a float64 tensor."""
     patterns = np.asarray(bits, spec.storage)
     return torch.from_numpy(np.asarray(posit.decode(patterns, spec), np.float64))
+
+
+def rounded(x: Tensor, spec: PositSpec) -> Tensor:
+    """The nearest posits' values, float64, of a float tensor's elements."""
+    x = x.detach()
+    if not x.is_floating_point():
+        raise TypeError(f"expected a float tensor, got {x.dtype}")
+    given = x.to("cpu", torch.float64).numpy()
+    return torch.from_numpy(posit.round_to(given, spec, out=np.empty(given.shape)))
+
+
+def round_(x: Tensor, spec: PositSpec) -> Tensor:
+    """Round a float64 tensor on the CPU in place, and return it."""
+    numbers = x.numpy()
+    posit.round_to(numbers, spec, out=numbers)
+    return x
 
 
 def empty(x: Tensor, shape: Any) -> Tensor:

@@ -14,7 +14,7 @@ from posit._functions.engine import apply
 from posit.spec import SpecLike
 
 from ._define import Op, Rule, define, spec_of, text_of
-from ._kernels import Patterns, bits_of, empty, tensor_of
+from ._kernels import Patterns, bits_of, empty, rounded, tensor_of, together
 from ._rows import ROWS
 from .elementwise import _div, _fma, _mul, _sub
 
@@ -24,13 +24,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _relu(bits: Patterns, spec: PositSpec) -> Patterns:
-    return np.where(bits == spec.nar, bits, np.maximum(bits, 0))
+def _relu(x: Tensor, spec: PositSpec) -> Tensor:
+    return rounded(x, spec).clamp_(min=0.0)
 
 
-def _step(bits: Patterns, spec: PositSpec) -> Patterns:
-    zero, one, nar = (spec.storage.type(v) for v in (0, spec.one, spec.nar))
-    return np.where(bits > 0, one, np.where(bits == nar, nar, zero))
+def _step(x: Tensor, spec: PositSpec) -> Tensor:
+    """1 where the posit is positive, else 0; no number rounds to 0, and NaN and ±∞ are NaR."""
+    return (x > 0).to(torch.float64).add_(x - x)
 
 
 _CHOICES = {"relu": _relu, "step": _step}
@@ -38,8 +38,6 @@ _CHOICES = {"relu": _relu, "step": _step}
 
 def compute(name: str, bits: Patterns, spec: PositSpec) -> Patterns:
     """The function of that name of patterns."""
-    if name in _CHOICES:
-        return _CHOICES[name](bits, spec)
     if name in ROWS:
         return np.asarray(apply(ROWS[name], spec, (bits,), None), spec.storage)
     return np.asarray(getattr(functions, name)(bits, spec), spec.storage)
@@ -106,14 +104,35 @@ def _slope(name: str, x: Tensor, y: Tensor, text: str) -> Tensor:
 
 def _kernel(x: Tensor, name: str, text: str) -> Tensor:
     spec = spec_of(text)
+    if name in _CHOICES:
+        return _CHOICES[name](x.detach(), spec)
     return tensor_of(compute(name, bits_of(x, spec), spec), spec)
 
 
 def _times_slope(g: Tensor, inputs: tuple[Any, ...], out: Tensor) -> Tensor:
     x, name, text = inputs
+    if name == "relu":
+        return _gate(g, x, text)
     return _mul(g, _slope(name, x, out, text), text)
 
 
+def _gate_kernel(g: Tensor, x: Tensor, text: str) -> Tensor:
+    """g where x is positive, else 0: relu's slope times g. NaN where either is NaR."""
+    spec = spec_of(text)
+    return (rounded(g, spec) * _step(x.detach(), spec)).add_(0.0)  # -0 + 0 is 0
+
+
+_gate: Op = define(
+    Rule(
+        "gate",
+        "(Tensor g, Tensor x, str spec) -> Tensor",
+        _gate_kernel,
+        lambda g, x, text: empty(g, torch.broadcast_shapes(g.shape, x.shape)),
+        lambda i, out, g: (lambda: _gate(g, *i[1:]), None),
+        lambda i, out, t: torch.zeros_like(out) if t[0] is None else _gate(t[0], *i[1:]),
+        lambda f, i, dims, size: f(*together(i[:2], dims[:2]), i[2]),
+    )
+)
 _unary: Op = define(
     Rule(
         "unary",

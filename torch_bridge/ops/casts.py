@@ -14,7 +14,7 @@ from posit.spec import SpecLike
 
 from ._define import Inputs, Op, Rule, define, spec_of, text_of
 from ._device import anywhere
-from ._kernels import bits_of, empty, tensor_of
+from ._kernels import bits_of, empty, rounded, tensor_of
 
 __all__ = ["check_word", "decode", "encode", "fake_quant"]
 
@@ -68,8 +68,7 @@ def _(info: Any, dims: Inputs, x: Tensor, spec: str) -> tuple[Tensor, Any]:
 
 
 def _round(x: Tensor, text: str) -> Tensor:
-    spec = spec_of(text)
-    return tensor_of(bits_of(x, spec), spec)
+    return rounded(x, spec_of(text))
 
 
 _nearest: Op = define(

@@ -61,6 +61,8 @@ def huber_loss(
     Rounded are d, d² and its half, or δ/2, the difference from it, and its multiple; then the mean.
     """
     _check("huber_loss", reduction, count)
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     text = text_of(spec)
     d = _difference("huber_loss", x, target, text).abs()
     far = _mul(_sub(d, _constant(delta / 2), text), _constant(delta), text)
@@ -84,6 +86,8 @@ def smooth_l1_loss(
     Rounded are d, d², 2β and the quotient, or β/2 and the difference from it; then the mean.
     """
     _check("smooth_l1_loss", reduction, count)
+    if not beta >= 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
         return l1_loss(x, target, reduction, spec=spec, count=count)
     text = text_of(spec)

@@ -16,7 +16,17 @@ from posit.spec import SpecLike
 
 from .._deposit import Dots, Terms, Values
 from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
-from ._kernels import bits_of, broadcast_first, divided, empty, tensor_of, together, unbroadcast
+from ._kernels import (
+    bits_of,
+    broadcast_first,
+    divided,
+    empty,
+    round_,
+    rounded,
+    tensor_of,
+    together,
+    unbroadcast,
+)
 from .casts import _nearest
 from .products import _dot, _sum
 
@@ -33,9 +43,12 @@ def _elementwise(name: str, names: str, grads: Any, jvp: Any, factors: Any = Non
     what the gradient is multiplied by for each operand: a tensor, 1 or -1.
     """
     apply, count = getattr(posit, name), len(names)
+    in_float64 = getattr(torch, name, None)  # all but fma
 
     def kernel(*inputs: Any) -> Tensor:
         spec = spec_of(inputs[count])
+        if in_float64 and spec.float64_decides:
+            return round_(in_float64(*(rounded(x, spec) for x in inputs[:count])), spec)
         return tensor_of(apply(*(bits_of(x, spec) for x in inputs[:count]), spec), spec)
 
     def fake(*inputs: Any) -> Tensor:
@@ -215,5 +228,9 @@ _per: Op = define(
 
 def per(x: Tensor, counts: int | Tensor, *, times: int = 1, spec: SpecLike) -> Tensor:
     """x·times/counts for whole numbers, which need not be posits, rounded once; NaN over 0."""
-    whole = torch.as_tensor(counts, dtype=torch.int64)
-    return _per(x, whole, times, text_of(spec))
+    whole = torch.as_tensor(counts)
+    if whole.is_floating_point() or whole.is_complex():
+        raise TypeError(
+            f"per: counts must be whole numbers, got {whole.dtype}; ops.div takes others"
+        )
+    return _per(x, whole.to(torch.int64), times, text_of(spec))

@@ -100,16 +100,19 @@ def embedding(
     indices : integer Tensor of any shape
     weight : Tensor, (rows, ...)
     padding_idx : int, optional
-        A row that gets no gradient.
+        A row that gets no gradient; negative ones count from the end.
 
     The gradient of a row is the exact sum over all places that refer to it, rounded once. Raises
     IndexError for an index outside the rows.
     """
     if indices.is_floating_point() or indices.dtype == torch.bool:
         raise TypeError(f"embedding: indices must be integers, got {indices.dtype}")
+    rows = weight.shape[0]
+    if padding_idx is not None and not -rows <= padding_idx < rows:
+        raise IndexError(f"embedding: padding_idx {padding_idx} into {rows} rows")
     found = _embedding(weight, indices.long(), text_of(spec))
     if padding_idx is None:
         return found
-    skip = indices == padding_idx % weight.shape[0]
+    skip = indices == padding_idx % rows
     skip = skip.reshape(*indices.shape, *[1] * (weight.dim() - 1))
     return torch.where(skip, found.detach(), found)

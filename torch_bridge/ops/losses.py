@@ -36,11 +36,13 @@ def _picked(x: Tensor, target: Tensor, ignored: Tensor) -> Tensor:
     """-x at the target, 0 where that is ignored; exact, and so is its gradient."""
     if target.is_floating_point():
         raise TypeError("the target must be class numbers; probabilities are not supported")
+    if target.dtype == torch.bool:
+        raise TypeError("the target must be class numbers, got booleans")
     if target.shape != x.shape[:-1]:
         raise ValueError(
             f"targets {tuple(target.shape)} do not fit {tuple(x.shape)} (classes last)"
         )
-    at = torch.where(ignored, 0, target).unsqueeze(-1)
+    at = torch.where(ignored, 0, target.long()).unsqueeze(-1)
     return torch.where(ignored, 0.0, -torch.gather(x, -1, at).squeeze(-1))
 
 
@@ -60,7 +62,9 @@ def _nll(  # noqa: PLR0917
         if reduction == "mean":
             return mean(terms, spec=spec, where=~ignored, count=count)
         return terms if reduction == "none" else _sum(terms, dims, text)
-    factors = torch.where(ignored, 0.0, weight.double()[torch.where(ignored, 0, target)])
+    if weight.shape != x.shape[-1:]:
+        raise ValueError(f"class weights {tuple(weight.shape)} for {x.shape[-1]} classes")
+    factors = torch.where(ignored, 0.0, weight.double()[torch.where(ignored, 0, target.long())])
     if reduction == "none":
         return _mul(terms, factors, text)
     total = _dot(terms, factors, dims, text)
@@ -114,8 +118,12 @@ def cross_entropy(  # noqa: PLR0917
     *,
     spec: SpecLike,
     count: int | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """:func:`nll_loss` of the :func:`log_softmax` of (N, C, ...) over the classes.
+
+    ``mask``, booleans of the shape of x, is False for classes that cannot be: they are skipped, as
+    logits of -inf are elsewhere. One that is the target gives NaN.
 
     The gradient by x, (softmax - [target])/count, rounds 1/count, the softmax, and their product
     less 1/count at the target. With label smoothing s the loss is (1 - s) times that plus s times
@@ -125,7 +133,13 @@ def cross_entropy(  # noqa: PLR0917
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is from 0 to 1, got {label_smoothing}")
     text = text_of(spec)
-    logs = _log_softmax(_classes_last(x), None, text)
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != x.shape):
+        raise ValueError(
+            f"cross_entropy: mask must be booleans {tuple(x.shape)}, got {mask.dtype}"
+            f" {tuple(mask.shape)}"
+        )
+    seen = None if mask is None else _classes_last(mask)
+    logs = _log_softmax(_classes_last(x), seen, text)
     hard = _nll(logs, target, weight, ignore_index, reduction, count, spec)
     if not label_smoothing:
         return hard

@@ -132,6 +132,9 @@ def _how(  # noqa: PLR0917
         raise ValueError(f"{name}: padding {p} must be at most half of the kernel {k}, stride {s}")
     if x.dim() < axes:
         raise ValueError(f"{name}: x has {x.dim()} axes, at least {axes} are needed")
+    size = x.shape[x.dim() - axes :]
+    if any(n + 2 * b < a for n, a, b in zip(size, k, p, strict=True)):
+        raise ValueError(f"{name}: a window of {k} does not fit into {tuple(size)}")
     return k, s, p
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -13,12 +14,16 @@ from torch import Tensor
 import posit
 from posit import PositSpec
 from posit.spec import SpecLike
+from quire import Accumulators
 
 from ._define import Grad, Inputs, Op, Rule, define, spec_of, text_of
 from ._kernels import (
+    ROOM,
+    ULP,
     Patterns,
     as_rows,
     bits_of,
+    decided,
     empty,
     every,
     reduced_shape,
@@ -31,12 +36,28 @@ from .products import _dot, axes_of, keeping, later, repeated
 __all__ = ["mean", "mean_square", "mean_squares", "statistic"]
 
 
-def _padded(rows: Patterns, count: int, what: str) -> Patterns:
-    """With as many zeros as make the mean one over ``count``."""
-    missing = count - rows.shape[-1] if count else 0
-    if missing < 0:
-        raise ValueError(f"{what}: count {count} is less than the {rows.shape[-1]} terms there are")
-    return np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, missing)]) if missing else rows
+def _over(count: int, rows: Patterns, spec: PositSpec, what: str, square: bool) -> Patterns:
+    """Σx/count or Σx²/count of each row, rounded once: in float64 where that decides."""
+    n = rows.shape[-1]
+    if count < n:
+        raise ValueError(f"{what}: count {count} is less than the {n} terms there are")
+    lines = (
+        np.ascontiguousarray(rows.reshape(-1, n)) if n else rows.reshape(prod(rows.shape[:-1]), 0)
+    )
+
+    def exact(i: int) -> Fraction | None:
+        row = lines[i]
+        other = row if square else np.full_like(row, spec.one)
+        total = Accumulators((), spec).add_dots(row, other).values().item()
+        return None if total is None else total / count
+
+    if spec.reach * (1 + square) > ROOM:
+        value, error = np.zeros(len(lines)), np.ones(len(lines))  # decides nothing
+    else:
+        x = posit.decode(lines, spec)
+        x = x * x if square else x
+        value, error = x.sum(-1) / count, (2 * n + 8) * ULP * np.abs(x).sum(-1) / count
+    return decided(value, error, spec, exact).reshape(rows.shape[:-1])
 
 
 def statistic(name: str, rows: Patterns, spec: PositSpec, **options: Any) -> Patterns:
@@ -57,12 +78,14 @@ def _mean_kernel(
     spec = spec_of(text)
     rows = as_rows(bits_of(x, spec), dims)
     if where is None:
-        return tensor_of(statistic("mean", _padded(rows, count, "mean"), spec), spec)
+        if count:
+            return tensor_of(_over(count, rows, spec, "mean", False), spec)
+        return tensor_of(statistic("mean", rows, spec), spec)
     chosen = as_rows(np.broadcast_to(where.numpy(), tuple(x.shape)), dims)
     if not count:
         return tensor_of(statistic("mean", rows, spec, where=chosen), spec)
     kept = np.where(chosen, rows, spec.storage.type(0))
-    return tensor_of(statistic("mean", _padded(kept, count, "mean"), spec), spec)
+    return tensor_of(_over(count, kept, spec, "mean", False), spec)
 
 
 def _counts(inputs: Inputs) -> Tensor:
@@ -146,8 +169,9 @@ def _positive(count: int | None) -> int:
 # ---- means of squares
 def _square_kernel(x: Tensor, dims: Sequence[int], count: int, text: str) -> Tensor:
     spec = spec_of(text)
-    rows = _padded(as_rows(bits_of(x, spec), dims), count, "mean_square")
-    return tensor_of(mean_squares(rows, spec), spec)
+    rows = as_rows(bits_of(x, spec), dims)
+    made = _over(count, rows, spec, "mean_square", True) if count else mean_squares(rows, spec)
+    return tensor_of(made, spec)
 
 
 def _square_vjp(inputs: Inputs, out: Tensor, g: Tensor) -> list[Grad]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -18,16 +18,16 @@ from torch.optim import Optimizer
 import posit
 from posit import PositSpec
 from posit.spec import SpecLike
+from quire._threads import run
 
 from .. import gradients
-from .._patterns import Patterns, patterns_of, write
+from .._patterns import Held, Patterns, held, is_numbers, write
 from ..ops._define import text_of
 from ._formats import Formats, formats, holds
-from ._update import UPDATES, Place, State
+from ._saved import check_saved
+from ._update import UPDATES, Place, State, Step
 
 __all__ = ["PositOptimizer", "check_range", "scalar"]
-
-_FIXED = ("spec", "state_spec", "update", "offset")  # what state in memory depends on
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Work:
     group: dict[str, Any]
     formats: Formats
     start: int
-    gradient: Patterns
+    gradient: Held
 
 
 @lru_cache(maxsize=1024)
@@ -66,12 +66,19 @@ class PositOptimizer(Optimizer):
     def _step_of(
         self,
         group: dict[str, Any],
-        gradient: Patterns,
+        gradient: Held,
         weight: Callable[[], Patterns],
         state: State,
         f: Formats,
-    ) -> Patterns:
-        """What to add to the weight; keeps moments in ``state``. All are work patterns."""
+    ) -> Step:
+        """What to add to the weight; keeps moments in ``state``. All are work patterns.
+
+        Where :meth:`_takes_numbers`, the gradient may be float64 numbers, not yet rounded.
+        """
+
+    def _takes_numbers(self, group: dict[str, Any], f: Formats) -> bool:
+        """Whether :meth:`_step_of` leaves the gradient as it is."""
+        return False
 
     @abstractmethod
     def _check(self, group: dict[str, Any]) -> None:
@@ -143,7 +150,8 @@ class PositOptimizer(Optimizer):
             self.skipped += 1
             return loss
         for w in work:
-            self._move(w)
+            self.state[w.parameter]  # in the parameters' order
+        run(self._move, work, torch.get_num_threads())
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -154,12 +162,12 @@ class PositOptimizer(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave; state keeps its bits.
 
-        Raises ValueError if it was saved with other formats or another ``update``.
+        Raises ValueError if it was saved with other formats or another ``update``, or does not fit.
         """
         seen: dict[str, Any] = {}
 
         def look(_: Optimizer, saved: dict[str, Any]) -> None:
-            self._check_saved(saved["param_groups"])
+            check_saved(saved, self.param_groups)
             seen.update(saved)
 
         handle = self.register_load_state_dict_pre_hook(look)  # the last: it sees what others made
@@ -176,15 +184,6 @@ class PositOptimizer(Optimizer):
                         for k, v in seen["state"][i].items()
                     }
 
-    def _check_saved(self, saved: list[dict[str, Any]]) -> None:
-        for i, (old, new) in enumerate(zip(saved, self.param_groups, strict=False)):
-            for name in _FIXED:
-                if old.get(name) != new[name]:
-                    raise ValueError(
-                        f"parameter group {i} was saved with {name}={old.get(name)!r}, this"
-                        f" optimizer has {new[name]!r}: state does not carry over"
-                    )
-
     def _gather(self) -> list[_Work] | None:
         """The parameters with gradients, all rounded; None to skip the step."""
         made, start, skip = [], 0, False
@@ -194,9 +193,9 @@ class PositOptimizer(Optimizer):
             for i, p in enumerate(group["params"]):
                 name = self._name(g, i)
                 f = _formats_of(group, p, name)
-                gradient = gradients.rounded(p, f.work)
+                gradient = self._gradient(group, p, f)
                 if gradient is not None:
-                    if gradient.size and gradient.min() == f.work.nar:  # NaR is below all others
+                    if _has_nar(gradient, f.work):
                         if group["on_nar"] == "raise":
                             raise FloatingPointError(self._nar_text(name, p, gradient, f))
                         skip = True
@@ -204,24 +203,35 @@ class PositOptimizer(Optimizer):
                 start += p.numel()
         return None if skip else made
 
-    def _nar_text(self, name: str, p: Tensor, gradient: Patterns, f: Formats) -> str:
-        count = int(np.count_nonzero(gradient == f.work.nar))
+    def _gradient(self, group: dict[str, Any], p: Tensor, f: Formats) -> Held | None:
+        deposits, dense = gradients.find(p), p.grad
+        alone = deposits is None or deposits.is_empty
+        if alone and self._takes_numbers(group, f) and _is_plain(dense):
+            numbers: Held = dense.detach().numpy()
+            return numbers
+        return gradients.rounded(p, f.work)
+
+    def _nar_text(self, name: str, p: Tensor, gradient: Held, f: Formats) -> str:
+        is_nar = ~np.isfinite(gradient) if is_numbers(gradient) else gradient == f.work.nar
+        count = int(np.count_nonzero(is_nar))
         step = int(self.state[p].get("step", 0)) + 1
         return (
             f"step {step}: the gradient of {name} is NaR in {count} of {gradient.size} elements;"
             " no parameter was changed (on_nar='skip' passes over such steps)"
         )
 
+    @torch.no_grad()  # also on the threads that share the work
     def _move(self, w: _Work) -> None:
         state, f = self.state[w.parameter], w.formats
         update = UPDATES[w.group["update"]]
         if "step" not in state:
             state["step"] = torch.zeros((), dtype=torch.int64)
         state["step"] += 1
-        weight = patterns_of(w.parameter, f.weight)
+        weight = held(w.parameter, f.weight)
         gradient = w.gradient
         if w.group["maximize"]:
-            gradient = np.asarray(posit.neg(gradient, f.work), f.work.storage)
+            gradient = -gradient if is_numbers(gradient) else posit.neg(gradient, f.work)
+            gradient = np.asarray(gradient)
         step = self._step_of(w.group, gradient, lambda: update.current(weight, state, f), state, f)
         place = Place(w.group["seed"], int(state["step"]), w.start)
         made = update.moved(weight, step, state, f, place)
@@ -233,6 +243,19 @@ class PositOptimizer(Optimizer):
     def _name(self, group: int, i: int) -> str:
         names = self.param_groups[group].get("param_names")
         return f"parameter {i} of group {group}" if names is None else f"parameter {names[i]!r}"
+
+
+def _is_plain(x: Tensor | None) -> TypeGuard[Tensor]:
+    return type(x) is Tensor and x.dtype == torch.float64 and x.layout == torch.strided
+
+
+def _has_nar(x: Held, spec: PositSpec) -> bool:
+    """NaR is below all other patterns; a sum of numbers is not finite if one of them is not."""
+    if not is_numbers(x):
+        return x.size > 0 and bool(x.min() == spec.nar)
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = bool(np.isfinite(x.sum()))
+    return not finite and not bool(np.isfinite(x).all())
 
 
 def _text(spec: SpecLike) -> str:

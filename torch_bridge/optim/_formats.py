@@ -10,7 +10,7 @@ import numpy as np
 import posit
 from posit import PositSpec, bposit64
 
-from .._patterns import Patterns
+from .._patterns import Held, Patterns, is_numbers
 
 __all__ = ["Formats", "formats", "holds"]
 
@@ -35,9 +35,13 @@ class Formats:
     work: PositSpec
     wide: PositSpec
 
-    def from_weight(self, bits: Patterns) -> Patterns:
-        """Weights as work patterns, exactly."""
-        return _converted(bits, self.weight, self.work)
+    def from_weight(self, weight: Held) -> Patterns:
+        """Weights, rounded to their format where they are numbers, as work patterns."""
+        return _converted(self.weight_bits(weight), self.weight, self.work)
+
+    def weight_bits(self, weight: Held) -> Patterns:
+        """The patterns of weights, to which numbers are rounded."""
+        return np.asarray(posit.encode(weight, self.weight)) if is_numbers(weight) else weight
 
     def from_state(self, bits: Patterns) -> Patterns:
         """State as work patterns, exactly; the same array where the formats are the same."""

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 import posit
+from posit import PositSpec
 from posit.reference import uniform64
 
-from .._patterns import Patterns
+from .._patterns import Held, Patterns, is_numbers
 from ._formats import Formats
 
-__all__ = ["UPDATES", "Place", "State", "Update", "keep", "state_bits"]
+__all__ = ["UPDATES", "Place", "State", "Step", "Update", "keep", "state_bits"]
 
 State = MutableMapping[str, Any]
 
@@ -33,6 +34,18 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What to add to a weight: ``amounts`` times ``factor``, of the working format, rounded to it.
+
+    Amounts are work patterns, or float64 numbers that are rounded first. A factor other than 1
+    needs a working format that ``float64_decides``.
+    """
+
+    amounts: Held
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
 class Update:
     """How a weight is kept.
 
@@ -43,11 +56,16 @@ class Update:
     moved : callable
         (weight, step, state, formats, place) to the new weight; keeps its own state.
 
-    ``weight`` is patterns of the weight's format, ``step`` of the working format.
+    ``weight`` is patterns of the weight's format, or float64 numbers that are rounded to it and
+    that the new weight may replace in place.
     """
 
-    current: Callable[[Patterns, State, Formats], Patterns]
-    moved: Callable[[Patterns, Patterns, State, Formats, Place], Patterns]
+    current: Callable[[Held, State, Formats], Patterns]
+    moved: Callable[[Held, Step, State, Formats, Place], Held]
+
+
+def _place(weight: Held) -> Held | None:
+    return weight if is_numbers(weight) else None
 
 
 def state_bits(state: State, name: str) -> Patterns:
@@ -70,19 +88,23 @@ def keep(state: State, name: str, f: Formats, made: Callable[..., Patterns]) -> 
     return f.from_state(bits)
 
 
-def _plain(weight: Patterns, state: State, f: Formats) -> Patterns:
+def _plain(weight: Held, state: State, f: Formats) -> Patterns:
     return f.from_weight(weight)
 
 
-def _nearest(weight: Patterns, step: Patterns, state: State, f: Formats, place: Place) -> Patterns:
-    made = posit.sum_of(weight, step, spec=(f.weight, f.work), to=f.weight)
-    return np.asarray(made, f.weight.storage)
+def _sum(
+    held: Held, step: Step, specs: tuple[PositSpec, PositSpec], to: PositSpec, out: Held | None
+) -> Held:
+    factors = 1.0, step.factor
+    return np.asarray(posit.sum_of(held, step.amounts, spec=specs, to=to, factors=factors, out=out))
 
 
-def _stochastic(
-    weight: Patterns, step: Patterns, state: State, f: Formats, place: Place
-) -> Patterns:
-    total = posit.sum_of(weight, step, spec=(f.weight, f.work), to=f.wide)
+def _nearest(weight: Held, step: Step, state: State, f: Formats, place: Place) -> Held:
+    return _sum(weight, step, (f.weight, f.work), f.weight, _place(weight))
+
+
+def _stochastic(weight: Held, step: Step, state: State, f: Formats, place: Place) -> Held:
+    total = _sum(weight, step, (f.weight, f.work), f.wide, None)
     made = posit.encode(
         posit.decode(total, f.wide),
         f.weight,
@@ -99,36 +121,33 @@ def _residue(state: State, f: Formats, shape: tuple[int, ...]) -> Patterns:
     return state_bits(state, "residue")
 
 
-def _with_residue(weight: Patterns, state: State, f: Formats) -> Patterns:
+def _with_residue(weight: Held, state: State, f: Formats) -> Patterns:
     residue = _residue(state, f, weight.shape)
     made = posit.sum_of(weight, residue, spec=(f.weight, f.state), to=f.work)
     return np.asarray(made, f.work.storage)
 
 
-def _keep_residue(
-    weight: Patterns, step: Patterns, state: State, f: Formats, place: Place
-) -> Patterns:
+def _keep_residue(weight: Held, step: Step, state: State, f: Formats, place: Place) -> Held:
     residue = _residue(state, f, weight.shape)
     made, _ = posit.sum_and_rest(
-        weight, residue, step, spec=(f.weight, f.state, f.work), to=f.weight, rest=f.state,
-        out=(None, residue),
+        weight, residue, step.amounts, spec=(f.weight, f.state, f.work), to=f.weight, rest=f.state,
+        factors=(1.0, 1.0, step.factor), out=(_place(weight), residue),
     )  # fmt: skip
-    return np.asarray(made, f.weight.storage)
+    return np.asarray(made)
 
 
-def _master(weight: Patterns, state: State, f: Formats) -> Patterns:
+def _master(weight: Held, state: State, f: Formats) -> Patterns:
     if "master" not in state:
-        made = np.asarray(posit.convert(weight, f.weight, f.state), f.state.storage)
+        bits = f.weight_bits(weight)
+        made = np.asarray(posit.convert(bits, f.weight, f.state), f.state.storage)
         state["master"] = torch.from_numpy(made)
     return f.from_state(state_bits(state, "master"))
 
 
-def _keep_master(
-    weight: Patterns, step: Patterns, state: State, f: Formats, place: Place
-) -> Patterns:
+def _keep_master(weight: Held, step: Step, state: State, f: Formats, place: Place) -> Held:
     _master(weight, state, f)
     master = state_bits(state, "master")
-    posit.sum_of(master, step, spec=(f.state, f.work), to=f.state, out=master)
+    _sum(master, step, (f.state, f.work), f.state, master)
     return np.asarray(posit.convert(master, f.state, f.weight), f.weight.storage)
 
 

@@ -14,10 +14,10 @@ import posit
 from posit import PositSpec, bposit64, functions
 from posit.spec import SpecLike
 
-from .._patterns import Patterns
+from .._patterns import Held, Patterns
 from ._base import PositOptimizer, check_range, scalar
 from ._formats import Formats
-from ._update import State, keep
+from ._update import State, Step, keep
 
 __all__ = ["PositAdamW"]
 
@@ -89,11 +89,11 @@ class PositAdamW(PositOptimizer):
     def _step_of(
         self,
         group: dict[str, Any],
-        gradient: Patterns,
+        gradient: Held,
         weight: Callable[[], Patterns],
         state: State,
         f: Formats,
-    ) -> Patterns:
+    ) -> Step:
         g, spec = gradient, f.work
         numbers = (group[name] for name in ("lr", "eps", "weight_decay"))
         s = _scalars(*map(float, (*numbers, *group["betas"])), int(state["step"]), spec)
@@ -115,7 +115,7 @@ class PositAdamW(PositOptimizer):
         posit.div(step, below, spec, out=step)
         if group["weight_decay"] != 0:
             posit.fma(s.decay, weight(), step, spec, out=step)
-        return step
+        return Step(step)
 
 
 class _Scalars(NamedTuple):

@@ -12,10 +12,10 @@ import torch
 import posit
 from posit.spec import SpecLike
 
-from .._patterns import Patterns
+from .._patterns import Held, Patterns
 from ._base import PositOptimizer, check_range, scalar
 from ._formats import Formats
-from ._update import State, keep, state_bits
+from ._update import State, Step, keep, state_bits
 
 __all__ = ["PositSGD"]
 
@@ -116,14 +116,19 @@ class PositSGD(PositOptimizer):
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError("nesterov=True needs a momentum above 0 and a dampening of 0")
 
+    def _takes_numbers(self, group: dict[str, Any], f: Formats) -> bool:
+        """Without state, and where the product with the rate is a factor of the step."""
+        stateless = group["momentum"] == 0 and group["weight_decay"] == 0
+        return stateless and f.work.float64_decides
+
     def _step_of(
         self,
         group: dict[str, Any],
-        gradient: Patterns,
+        gradient: Held,
         weight: Callable[[], Patterns],
         state: State,
         f: Formats,
-    ) -> Patterns:
+    ) -> Step:
         g, spec = gradient, f.work
         if group["weight_decay"] != 0:
             g = posit.fma(scalar(group["weight_decay"], spec), weight(), g, spec)
@@ -139,5 +144,7 @@ class PositSGD(PositOptimizer):
                     state, "momentum", f, lambda old, out: posit.fma(rate, old, more, spec, out=out)
                 )
             g = posit.fma(rate, m, g, spec) if group["nesterov"] else m
-        step = posit.mul(scalar(-float(group["lr"]), spec), g, spec)
-        return np.asarray(step, spec.storage)
+        factor = -float(group["lr"])
+        if spec.float64_decides:
+            return Step(np.asarray(g), factor)
+        return Step(np.asarray(posit.mul(scalar(factor, spec), g, spec)))
