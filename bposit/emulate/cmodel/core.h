@@ -713,6 +713,24 @@ BP_INLINE int64_t bp_encode64_f64(double x, bp_spec s) {
     return mag >= 0x7ffull << 52 ? bp_nar(s) : p;
 }
 
+/* A double to the nearest posit, as a double, without its pattern. Where even the longest regime
+ * leaves a fraction bit, the last bit of a pattern is a fraction bit of the double: rounding to
+ * even there, a carry runs on into the exponent as it runs into the pattern's regime. 1 ... 51 bits
+ * go. */
+BP_INLINE int bp_rounds_in_f64(bp_spec s) {
+    return bp_fits_f64(s) && bp_f_max(s) <= 51 && s.n - 1 - s.rs - s.es >= 1;
+}
+BP_INLINE double bp_rounded_f64(double x, bp_spec s) {
+    uint64_t bits = bp_bits_f64(x), given = bits & 0x7fffffffffffffffu, sign = bits ^ given;
+    uint64_t mag = bp_saturated(given, s);
+    int64_t r = (int64_t)(mag - (1023ull << 52)) >> (52 + s.es), run = (r ^ (r >> 63)) + 1;
+    int64_t size = run + 1 > s.rs ? s.rs : run + 1, drop = 53 + s.es + size - s.n;
+    uint64_t kept = mag >> drop, tail = mag << (64 - drop) | (kept & 1); /* a tie goes to even */
+    mag = (kept + (tail > 1ull << 63)) << drop;
+    mag = given == 0 ? 0 : sign | mag;
+    return bp_f64_bits(given >= 0x7ffull << 52 ? 0x7ff8ull << 48 : mag);
+}
+
 /* sign * (sig / 2^63) * 2^scale, rounded once: to nearest even, or to odd. sig has bit 63 set. */
 BP_INLINE double bp_ieee64(int neg, int64_t scale, uint64_t sig, int odd) {
     uint64_t sign = (uint64_t)neg << 63;

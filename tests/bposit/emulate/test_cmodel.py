@@ -244,11 +244,15 @@ def test_the_package_imports_what_there_is() -> None:
 
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="NOT RUN: there is no Verilator")
 def test_verilator_accepts_the_package(tmp_path: Path) -> None:
-    path = tmp_path / "bposit16_pkg.sv"
+    path, top = tmp_path / "bposit16_pkg.sv", tmp_path / "top.sv"
     path.write_text(cmodel.package(bposit16))
-    done = subprocess.run(["verilator", "--lint-only", "-Wall", path], capture_output=True,
-                          text=True, check=False, timeout=60)  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    call = "bposit16_pkg::bposit16_dpi_fma(16'sd1, 16'sd2, 16'sd3)"
+    for kind, accepted in (("shortint", True), ("byte", False)):
+        top.write_text(f"module top; {kind} x; initial begin x = {call};"
+                       ' $display("%0d", x); end endmodule\n')  # fmt: skip
+        done = subprocess.run(["verilator", "--lint-only", "-Wall", path, top], text=True,
+                              capture_output=True, check=False, timeout=60)  # fmt: skip
+        assert (done.returncode == 0) == accepted, done.stderr
 
 
 def test_the_joined_core_is_the_core() -> None:
