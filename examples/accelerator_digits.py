@@ -46,7 +46,7 @@ def network(spec: PositSpec, accumulate: Any) -> nn.Module:
     """Two layers that compute in posits on ``accumulate``."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-    tb.convert_(model, tb.PositConfig.emulate_hardware(spec, accumulate=accumulate))
+    tb.convert_(model, spec, accumulate=accumulate)
     return model
 
 

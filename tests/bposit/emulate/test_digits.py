@@ -29,6 +29,26 @@ def made(accumulate: Any, *layers: nn.Module) -> nn.Module:
     return model
 
 
+def test_convert_takes_the_array_itself() -> None:
+    array = SystolicArray(4, 4, "ws", Mac(bposit16, accumulator=Aligned(6)))
+    model = nn.Sequential(nn.Linear(9, 7, bias=False), nn.Linear(7, 3, bias=False))
+    for p in model.parameters():
+        torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(p.numel()))
+    report = tb.convert_(model, "bposit16", accumulate=array)
+    assert [config.accumulate for config in report.converted.values()] == [array] * 3
+    for got, want in zip(both_ways(model), both_ways(made(array)), strict=True):
+        assert torch.equal(got, want)
+    assert not torch.equal(both_ways(model)[0], both_ways(made("quire"))[0])
+    plain = nn.Linear(2, 2)
+    for config, accumulate, error in (
+        (tb.PositConfig.weight_only("bposit16"), array, ValueError), ("bposit16", 3, TypeError),
+        ("bposit16", "exactly", ValueError),
+    ):  # fmt: skip
+        with pytest.raises(error, match="accumulate"):
+            tb.convert_(plain, config, accumulate=accumulate)
+        assert plain.weight.dtype == torch.float32
+
+
 def both_ways(model: nn.Module, shape: tuple[int, ...] = (5, 9)) -> list[torch.Tensor]:
     x = torch.randn(*shape, generator=torch.Generator().manual_seed(1), requires_grad=True)
     out = model(x)
