@@ -19,6 +19,7 @@ from .options import Format
 from .verbs import vectors
 from .verbs.accumulator import accumulator
 from .verbs.cmodel import cmodel
+from .verbs.cost import cost
 from .verbs.image import image
 
 __all__ = ["app", "main"]
@@ -237,6 +238,7 @@ def verify(
 
 app.command()(accumulator)
 app.command()(cmodel)
+app.command()(cost)
 app.command()(image)
 app.add_typer(vectors.app, name="vectors")
 
