@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from posit import PositSpec
-
 from ..vectors import Task
 from .text import filled, head
 
@@ -33,7 +31,7 @@ def _outputs(task: Task, answers: dict[str, str], module: str, count: int) -> di
         "vectors": f"{module}.hex",
         "width": width,
         "top": width - 1,
-        "wires": "\n".join(f"    wire [{bits.get(x, 1) - 1}:0] got_{x};" for x in names),
+        "wires": "\n".join(f"    wire [{bits.get(want, 1) - 1}:0] got_{x};" for x, want in answers.items()),
         "agree": " && ".join(f"got_{x} === {want}" for x, want in answers.items()),
         "formats": ", ".join(f"{x} %h" for x in names),
         "got": ", ".join(f"got_{x}" for x in names),
@@ -41,15 +39,15 @@ def _outputs(task: Task, answers: dict[str, str], module: str, count: int) -> di
 
 
 def _ports(task: Task, answers: dict[str, str], fixed: dict[str, str]) -> str:
-    ports = [f".{c.name}({c.name})" for c in task.inputs]
-    ports += [f".{name}({value})" for name, value in fixed.items()]
+    given = {c.name: c.name for c in task.inputs} | fixed
+    ports = [f".{name}({value})" for name, value in given.items()]
     return ", ".join([*ports, *(f".{x}(got_{x})" for x in answers)])
 
 
 def plain(module: str, task: Task, answers: dict[str, str], count: int) -> str:
     """For a combinational unit whose input ports are the task's columns."""
     places = _outputs(task, answers, module, count)
-    names = (*(c.name for c in task.inputs), "flags", *answers)
+    names = (*(c.name for c in task.inputs), "flags", *answers.values())
     columns = "\n".join(_columns(task, names, "vector"))
     return filled("bench_plain", **places, columns=columns, ports=_ports(task, answers, {}))
 
@@ -60,7 +58,7 @@ def clocked(
     """For a unit with a handshake at either side."""
     places = _outputs(task, answers, module, count)
     operands = "\n".join(_columns(task, tuple(c.name for c in task.inputs), "given"))
-    columns = "\n".join(_columns(task, ("flags", *answers), "vector"))
+    columns = "\n".join(_columns(task, ("flags", *answers.values()), "vector"))
     return filled(
         "bench_clocked", **places, operands=operands, columns=columns,
         ports=_ports(task, answers, fixed),

@@ -12,7 +12,9 @@ from ...errors import BadInput
 from ..codec import FORMS, Form
 from ..vectors import Task
 from . import benches
+from .arithmetic import adder, multiplier
 from .coding import REGIMES, Coding, Regime
+from .sums import quire_mac
 
 __all__ = ["UNITS", "bench", "generate", "task", "top"]
 
@@ -30,9 +32,13 @@ class _Unit:
 
 
 _DECODED = {"nar": "flags[0]", "zero": "flags[3]"} | {x: x for x in ("sign", "scale", "fraction")}
+_SUMMED = {"sum": "quire", "nar": "flags[0]", "result": "result"}
 _UNITS = {
     "decoder": _Unit(Coding.decoder, "decode", _DECODED, clocked=False, forms=FORMS),
     "encoder": _Unit(Coding.encoder, "encode", clocked=False, forms=FORMS),
+    "multiplier": _Unit(multiplier, "mul"),
+    "adder": _Unit(adder, "add", fixed={"subtract": "sent[0]", "b": "sent[0] ? -b : b"}),
+    "quire-mac": _Unit(quire_mac, "quire", _SUMMED),
 }
 UNITS = tuple(_UNITS)
 
