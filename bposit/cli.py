@@ -21,6 +21,7 @@ from .verbs.accumulator import accumulator
 from .verbs.cmodel import cmodel
 from .verbs.cost import cost
 from .verbs.image import image
+from .verbs.rtl import rtl
 
 __all__ = ["app", "main"]
 
@@ -240,6 +241,7 @@ app.command()(accumulator)
 app.command()(cmodel)
 app.command()(cost)
 app.command()(image)
+app.command()(rtl)
 app.add_typer(vectors.app, name="vectors")
 
 

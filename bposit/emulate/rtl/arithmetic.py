@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .coding import Coding, leading
-from .text import filled, head, join_bits, part, row, zeros
+from .coding import Coding
+from .leading import leading
+from .text import any_of, filled, head, part, row, zeros
 
 __all__ = ["adder", "handshake", "multiplier", "product"]
 
@@ -59,7 +60,7 @@ def multiplier(of: Coding) -> dict[str, str]:
         two=row(zeros(of.scale), "two"),
         fraction=part("normal", 2 * f, f + 1) or "1'b0",
         guard=f"normal[{f}]",
-        sticky=join_bits("normal", f - 1),
+        sticky=any_of("normal", f - 1),
     )
     return inner | encoder | {module: text}
 

@@ -4,6 +4,8 @@
 // handshake pausing at random. No vector is all zeros (a result of zero has a flag), so that words
 // which the file lacks are told from vectors.
 //   N, VECTORS: how many, and of which file
+// Where the files are: iverilog -g2001 -y. -o @{module}.vvp @{module}_tb.v && vvp @{module}.vvp
+// or: verilator --binary -y . @{module}_tb.v && obj_dir/V@{module}_tb
 `default_nettype none
 
 module @{module}_tb;
@@ -17,6 +19,7 @@ module @{module}_tb;
     integer i, sent, came, right, shown, cycles;
 
     wire [@{top}:0] given = vectors[sent < N ? sent : 0];
+    wire unused_given = &{1'b0, given};
 @{operands}
     wire [@{top}:0] vector = vectors[came < N ? came : 0];
 @{columns}
@@ -41,7 +44,7 @@ module @{module}_tb;
         #32 rst = 1'b0;
     end
 
-    always #5 clk = ~clk;
+    always #5 clk <= ~clk;
 
     always @(posedge clk) begin
         random <= {random[14:0], random[15] ^ random[13] ^ random[12] ^ random[10]};

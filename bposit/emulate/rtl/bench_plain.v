@@ -3,6 +3,8 @@
 // Prints PASS N only if the unit answers all N vectors of the file rightly. No vector is all zeros
 // (a result of zero has a flag), so that words which the file lacks are told from vectors.
 //   N, VECTORS: how many, and of which file
+// Where the files are: iverilog -g2001 -y. -o @{module}.vvp @{module}_tb.v && vvp @{module}.vvp
+// or: verilator --binary -y . @{module}_tb.v && obj_dir/V@{module}_tb
 `default_nettype none
 
 module @{module}_tb;

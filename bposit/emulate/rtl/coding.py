@@ -1,4 +1,4 @@
-"""Decoders, encoders and leading-zero counters of a format.
+"""Decoders and encoders of a format.
 
 The regime is told in one of two ways. ``mux``: a line for each length of the run, and a multiplexer
 of as many inputs as regimes have sizes, which for the ``<n,6,5>`` is five: the b-posit decoder of
@@ -14,14 +14,14 @@ from typing import Literal
 from posit import PositSpec
 
 from ..codec import Form, widths
+from .leading import leading
 from .text import any_of, filled, head, join, part, row, zeros
 
-__all__ = ["REGIMES", "Coding", "Regime", "leading"]
+__all__ = ["REGIMES", "Coding", "Regime"]
 
 Regime = Literal["auto", "mux", "count"]
 REGIMES: tuple[Regime, ...] = ("auto", "mux", "count")
 _MOST_SIZES = 15  # inputs of a multiplexer; beyond, shifting is smaller
-_MOST_AT_ONCE = 128  # bits of a tree of single bits
 _MEANING = {
     "sign-magnitude": "value = (-1)^sign * 2^scale * (1 + fraction/2^{f})",
     "twos": "value = 2^scale * (-2 if sign else 1, + fraction/2^{f})",
@@ -116,8 +116,8 @@ class Coding:
         bits = [
             row(*(f"run[{i}]" for i in range(rs) if i >> k & 1)) for k in range(self.counted)
         ]  # fmt: skip
-        lines.append(f"    wire [{self.counted - 1}:0] more = "
-                     + row(*(f"|{b}" if b[0] == "{" else b for b in reversed(bits))) + ";")  # fmt: skip
+        more = row(*(f"|{b}" if b[0] == "{" else b for b in reversed(bits)))
+        lines.append(f"    wire [{self.counted - 1}:0] more = {more};")
         terms = []
         for size in range(2, rs + 1):
             have = n - 1 - size
@@ -222,77 +222,8 @@ class Coding:
             begin = f"{self._last()} ? {{first, tail, 1'b0}} : {begin}"
         return "\n".join([
             f"    wire [{length + 1}:0] start = {begin};",
-            f"    wire signed [{full - 1}:0] wide = $signed({{start, {rs - 1}'b0}}) >>> more[{q - 1}:0];",
+            f"    wire signed [{full - 1}:0] wide =",
+            f"        $signed({{start, {rs - 1}'b0}}) >>> more[{q - 1}:0];",
             f"    wire [{n - 1}:0] cut = wide[{full - 1}:{full - n}];",
             f"    wire below = ({any_of('wide', full - n - 1)}) | sticky;",
         ])  # fmt: skip
-
-
-def leading(spec: PositSpec, width: int) -> dict[str, str]:
-    """A counter of leading zeros of so many bits, as a tree: modules by name, its own last.
-
-    Wide ones are made of blocks: simulators are slow where many small parts of one wide vector
-    are assigned apart.
-    """
-    module = f"{spec.name}_leading{width}"
-    what = head(module, f"how many zeros lead {width} bits", spec)
-    places = {"head": what, "module": module, "width": width, "x_top": width - 1}
-    if width > _MOST_AT_ONCE:
-        return _blocks(spec, width, places)
-    depth = width.bit_length()  # so that 2^depth > width: there is room for a 1 behind
-    levels = [_level(k, depth) for k in range(1, depth + 1)]
-    text = filled(
-        "leading",
-        **places,
-        c_top=depth - 1,
-        p_top=(1 << depth) - 1,
-        padded=row("x", "1'b1", zeros((1 << depth) - width - 1)),
-        levels="\n".join([*["    genvar i;"][: depth - 1], *levels]),
-    )
-    return {module: text}
-
-
-def _blocks(spec: PositSpec, width: int, places: dict[str, object]) -> dict[str, str]:
-    blocks, count = width // 32 + 1, width.bit_length()
-    block, inner = leading(spec, 32), leading(spec, blocks)
-    index = blocks.bit_length()
-    text = filled(
-        "leading_wide",
-        **places,
-        c_top=count - 1,
-        blocks=blocks,
-        b_top=blocks - 1,
-        p_top=32 * blocks - 1,
-        padded=row("x", "1'b1", zeros(32 * blocks - width - 1)),
-        counts_top=5 * blocks - 1,
-        block=next(reversed(block)),
-        inner=next(reversed(inner)),
-        i_top=index - 1,
-        i_width=index,
-        index=part("index", count - 6),
-        unused=f"\n    wire unused = {part('index', index - 1, count - 5)};"
-        if index > count - 5
-        else "",
-    )
-    return block | inner | {str(places["module"]): text}
-
-
-def _level(k: int, depth: int) -> str:
-    """From groups of 2^(k-1) bits to groups of 2^k; the last level has one group."""
-    groups, before = 1 << (depth - k), f"any{k - 1}"
-    high, low = f"{before}[2*i+1]", f"{before}[2*i]"
-    inner = f", {high} ? at{k - 1}[{k - 1}*(2*i+1) +: {k - 1}] : at{k - 1}[{k - 1}*2*i +: {k - 1}]"
-    count = f"{{~{high}{inner if k > 1 else ''}}}"
-    if k == depth:
-        return f"    assign zeros = {count.replace('2*i+1', '1').replace('2*i', '0')};\n" + (
-            f"    wire unused = {before}[0];"
-        )
-    return f"""\
-    wire [{groups - 1}:0] any{k};
-    wire [{groups * k - 1}:0] at{k};
-    generate
-        for (i = 0; i < {groups}; i = i + 1) begin : level{k}
-            assign any{k}[i] = {high} | {low};
-            assign at{k}[{k}*i +: {k}] = {count};
-        end
-    endgenerate"""

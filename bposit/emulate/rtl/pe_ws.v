@@ -41,8 +41,10 @@ module @{module} (
         if (enable) begin
             if (load) b <= b_in;
             a <= a_in;
-            sum <= b_valid ? next : sum_in;
-            nar <= b_valid ? next_nar : nar_in;
+            if (a_in_valid) begin
+                sum <= b_valid ? next : sum_in;
+                nar <= b_valid ? next_nar : nar_in;
+            end
         end
 endmodule
 

@@ -15,7 +15,7 @@ module @{module} (
     wire [@{scale_top}:0] scale = @{highest} - @{wide_leads};
     @{encoder} #(.SCALE(@{scale_width})) encode (
         .nar(nar), .zero(~normal[@{w_top}]), .sign(sum[@{w_top}]), .scale(scale),
-        .fraction(@{fraction}), .guard(@{guard}), .sticky(|@{rest}), .result(result)
+        .fraction(@{fraction}), .guard(@{guard}), .sticky(@{sticky}), .result(result)
     );
 endmodule
 

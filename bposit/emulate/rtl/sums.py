@@ -7,8 +7,9 @@ from typing import Literal
 import quire
 
 from .arithmetic import handshake, product
-from .coding import Coding, leading
-from .text import filled, head, join_bits, part, row, zeros
+from .coding import Coding
+from .leading import leading
+from .text import any_of, filled, head, part, row, zeros
 
 __all__ = ["DATAFLOWS", "Dataflow", "accumulate", "pe", "quire_mac", "quire_round"]
 
@@ -77,7 +78,7 @@ def quire_round(of: Coding) -> dict[str, str]:
         wide_leads=row(zeros(scale - counts), "leads"),
         fraction=part("normal", width - 2, width - 1 - f) or "1'b0",
         guard=f"normal[{width - 2 - f}]",
-        rest=part("normal", width - 3 - f),
+        sticky=any_of("normal", width - 3 - f),
     )
     return counter | encoder | {module: text}
 

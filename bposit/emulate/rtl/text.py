@@ -9,7 +9,7 @@ from posit import PositSpec
 
 from ... import __version__
 
-__all__ = ["any_of", "filled", "head", "join", "join_bits", "part", "row", "zeros"]
+__all__ = ["any_of", "filled", "head", "join", "part", "row", "zeros"]
 
 
 def filled(name: str, **places: object) -> str:
@@ -51,11 +51,7 @@ def join(terms: list[str], operator: str = "|", indent: int = 8) -> str:
 
 
 def any_of(name: str, high: int, low: int = 0) -> str:
-    """Whether a bit is 1."""
-    found = part(name, high, low)
-    return found if high <= low else f"|{found}"
-
-
-def join_bits(name: str, high: int, low: int = 0) -> str:
     """Whether a bit is 1; 0 where there are none."""
-    return any_of(name, high, low) or "1'b0"
+    if high < low:
+        return "1'b0"
+    return f"|{part(name, high, low)}" if high > low else part(name, high, low)
