@@ -9,7 +9,7 @@ import numpy as np
 from posit._arrays import Patterns
 
 from .accumulator import LOST, Accumulator, Flags, Job, flipped
-from .integers import NOTHING, Operand, Whole, drop, round_wholes, word
+from .integers import NOTHING, Whole, drop, round_wholes, signed, word
 
 __all__ = ["Aligned"]
 
@@ -69,20 +69,23 @@ class Aligned(Accumulator):
         most = max(product, self.width, out.f_max + 1) + self.carry + _SPARE
         kind = word(most)
         exponent = np.dtype(np.int32)
-        room = max(0, self.width - product)  # a product is shifted up so far, then only down
+        # terms are shifted up so far, then only down
+        room, above = max(0, self.width - product), max(0, self.width - 2 - out.f_max)
         left, right = a.sig.astype(kind), b.sig.astype(kind) << kind.type(room)
         scales = a.scale.astype(exponent), b.scale.astype(exponent)
         bits, flags = job.first(), np.zeros(job.shape, np.uint8)
         for step, k in enumerate(range(0, job.steps, self.group)):
             part = slice(k, k + self.group)
-            held = Operand.of(bits, out)
+            sig, its = signed(bits, out)
             scale = scales[0][part] + scales[1][part]
-            top = np.maximum(scale.max(axis=0), held.scale.astype(exponent))
-            below = top - scale + (product + room - self.width)
-            terms, lost = self._cut(left[part] * right[part], below)
-            kept, gone = self._kept(held, top, kind)
+            top = np.maximum(scale.max(axis=0), its.astype(exponent))
+            terms, lost = self._cut(left[part] * right[part],
+                                    top - scale + (product + room - self.width))  # fmt: skip
+            kept, gone = self._cut(sig.astype(kind) << kind.type(above),
+                                   top - its + (out.f_max + above + 2 - self.width))  # fmt: skip
             total = np.asarray(terms.sum(axis=0, dtype=kind) + kept, kind)
-            flags |= np.uint8(LOST) * (lost | gone)
+            if job.flags:
+                flags |= np.uint8(LOST) * (lost.any(axis=0) | gone)
             lsb = np.where(top < NOTHING // 2, 0, top + (2 - self.width))
             bits = round_wholes(total, lsb, out)
             bits = flipped(bits, step, out.n, job)
@@ -91,23 +94,14 @@ class Aligned(Accumulator):
         return bits, flags
 
     def _cut(self, x: Whole, by: Whole) -> tuple[Whole, Whole]:
-        """Terms of a group, and whether one of each group lost bits; ``by`` >= 0."""
+        """Terms, and which of them lost bits; ``by`` >= 0."""
         if self.twos or x.dtype == object:
-            kept, lost = drop(x, by, "floor" if self.twos else "trunc")
-            return kept, np.asarray(lost.any(axis=0))
+            return drop(x, by, "floor" if self.twos else "trunc")
         by = np.minimum(by, 8 * x.dtype.itemsize - 2).astype(x.dtype, copy=False)
         sign = x >> (8 * x.dtype.itemsize - 1)
         magnitude = (x ^ sign) - sign
         kept = magnitude >> by
-        lost = (kept << by) != magnitude
-        return (kept ^ sign) - sign, lost.any(axis=0)
-
-    def _kept(self, held: Operand, top: Whole, kind: np.dtype[np.generic]) -> tuple[Whole, Whole]:
-        """The accumulator cut like a term."""
-        sig = held.sig.astype(kind)
-        by = top - held.scale + held.spec.f_max + 2 - self.width
-        kept, lost = drop(sig, np.maximum(by, 0), "floor" if self.twos else "trunc")
-        return np.asarray(kept << np.maximum(-by, 0).astype(kind), kind), lost
+        return (kept ^ sign) - sign, (kept << by) != magnitude
 
     def _show(self, job: Job, step: int, part: slice, found: tuple[Whole, ...], lsb: Whole) -> None:
         terms, kept, total, bits = found

@@ -27,6 +27,7 @@ __all__ = [
     "parts",
     "round_wholes",
     "rounding",
+    "signed",
     "word",
     "wrapped",
 ]
@@ -70,16 +71,24 @@ class Operand:
     @classmethod
     def of(cls, bits: Patterns, spec: PositSpec) -> Operand:
         """Take patterns apart."""
-        found, scale = parts(bits, spec)
-        sig = np.asarray(found >> np.uint64(63 - spec.f_max)).astype(np.int64)
-        np.negative(sig, out=sig, where=np.asarray(bits < 0))
-        scale[sig == 0] = NOTHING
-        return cls(bits, spec, sig, scale, np.asarray(bits == spec.nar))
+        return cls(bits, spec, *signed(bits, spec), np.asarray(bits == spec.nar))
 
     @property
     def width(self) -> int:
         """Bits of a magnitude."""
         return self.spec.f_max + 1
+
+
+def signed(
+    bits: Patterns, spec: PositSpec
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(sig, scale) as :class:`Operand` has them."""
+    found, scale = parts(bits, spec)
+    found >>= np.uint64(63 - spec.f_max)
+    sig = found.view(np.int64)
+    np.negative(sig, out=sig, where=np.asarray(bits < 0))
+    scale[sig == 0] = NOTHING
+    return sig, scale
 
 
 def parts(bits: Patterns, spec: PositSpec) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
@@ -184,11 +193,12 @@ def normalised(
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
     """Magnitudes as :func:`parts` gives them, rounded to odd where they are longer."""
     size = lengths(x)
-    scale = np.asarray(lsb, np.int64) + size - 1
+    scale = np.asarray(lsb, np.int64) + size
+    scale -= 1
     if x.dtype == object:
         return np.asarray(_NARROWED(x, size), np.uint64).reshape(x.shape), scale
-    magnitude = np.abs(x.astype(np.int64)).astype(np.uint64)
-    return magnitude << ((64 - size) & 63).astype(np.uint64), scale
+    magnitude = np.abs(x.astype(np.int64)).view(np.uint64)
+    return magnitude << ((64 - size) & 63).view(np.uint64), scale
 
 
 def _jammed(x: int, size: int) -> int:

@@ -99,7 +99,8 @@ def test_matmul_is_dot_of_every_row_and_column(accumulator: Any) -> None:
     a[0, 1, 2], b[3, 4] = bposit16.nar, bposit16.nar
     start = near_one(bposit16, (5, 6), rng)
     for mac in (Mac(bposit16, accumulator=accumulator), Mac(bposit16, bposit32, accumulator)):
-        for first in (None, encode_as(start, mac.out)):
+        given = encode_as(start, mac.out)
+        for first in (None, given, np.asfortranarray(given), given[::-1].T[::-1].T, given[:1]):
             want = mac.dot(a[:, :, np.newaxis, :], b.T, first)
             for flags in (True, False):
                 found = mac.matmul(a, b, first, flags=flags)
@@ -107,6 +108,10 @@ def test_matmul_is_dot_of_every_row_and_column(accumulator: Any) -> None:
                 np.testing.assert_array_equal(found.nar, want.nar)
                 if flags:
                     np.testing.assert_array_equal(found.flags, want.flags)
+        for m, k, n in ((0, 7, 6), (5, 0, 6), (5, 7, 0)):
+            empty = mac.matmul(a[0, :m, :k], b[:k, :n], flags=False).bits
+            assert empty.shape == (m, n)
+            assert not empty.any()
 
 
 @pytest.mark.parametrize("spec", [bposit8, bposit32, bposit64], ids=str)
