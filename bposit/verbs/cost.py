@@ -20,7 +20,8 @@ __all__ = ["cost"]
 def cost(
     format: Format = "bposit32",
     unit: Annotated[
-        list[str] | None, typer.Option("--unit", metavar="UNIT", help="Only these; decoder, …")
+        list[str] | None,
+        typer.Option(metavar="UNIT", help="Decoders and encoders if none is named."),
     ] = None,
     liberty: Annotated[
         Path | None,
@@ -28,19 +29,21 @@ def cost(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
-    """Synthesise decoders, encoders and a quire MAC, and compare them: needs Yosys.
+    """Synthesise a format's units with Yosys, and compare them with posits' and floats'.
 
-    Beside a format's units stand those of the Posit Standard's format of its width and of the IEEE
-    float, and what the b-posit paper claims. The ratios move by 10 to 20 points from script to
-    script and version to version.
+    Beside them stand those of the Posit Standard's format of its width and of the IEEE float, and
+    what the b-posit paper claims. The ratios move by 10 to 20 points from script to script and
+    version to version. There are decoder, "decoder of magnitudes", encoder, "encoder without
+    rounding", "encoder of magnitudes"; and multiplier, adder and quire-mac, which takes minutes.
 
     Examples:
 
     - bposit cost --format bposit32
+    - bposit cost --unit quire-mac
     - bposit cost --format 16,6,5 --unit decoder --unit encoder --liberty cells.lib --json
     """
     from .. import numerals, terminal
-    from ..emulate.cost import UNITS, Yosys, compare, summary
+    from ..emulate.cost import CODING, UNITS, Yosys, compare, summary
     from ..errors import BadInput
 
     spec = numerals.read_format(format)
@@ -50,7 +53,7 @@ def cost(
             raise BadInput(f"unknown unit {name!r}: possible are {', '.join(UNITS)}")
     out = terminal.console()
     found: list[Comparison] = []
-    for name in unit or UNITS:
+    for name in unit or CODING:
         found.append(compare(spec, yosys, name))
         if not as_json:
             out.print(f"{spec.name} {spec}. {yosys}\n" if len(found) == 1 else "")

@@ -17,7 +17,7 @@ from ..codec import Form
 from . import floats
 from .synthesis import Cost, Yosys
 
-__all__ = ["UNITS", "Comparison", "Module", "compare", "summary"]
+__all__ = ["CODING", "UNITS", "Comparison", "Module", "compare", "summary"]
 
 Modules = dict[str, str]
 Make = Callable[[], Modules]
@@ -67,10 +67,14 @@ _UNITS = {
     "encoder": _Unit("encoder", "twos"),
     "encoder without rounding": _Unit("encoder", "twos", rounds=False),
     "encoder of magnitudes": _Unit("encoder"),
+    "multiplier": _Unit("multiplier"),
+    "adder": _Unit("adder"),
     "quire-mac": _Unit("quire-mac"),
 }
-UNITS = tuple(name for name, u in _UNITS.items() if u.kind in rtl.UNITS)
+UNITS = tuple(_UNITS)
 """``of magnitudes``: in sign-magnitude form, as floats have it; others read the raw bits."""
+CODING = UNITS[:5]
+"""What takes seconds; the others take up to some minutes."""
 
 
 def compare(spec: SpecLike, yosys: Yosys, unit: str) -> Comparison:
@@ -101,7 +105,7 @@ def _made(spec: PositSpec, unit: str) -> Iterator[tuple[str, Make]]:
     yield spec.name, partial(_generated, u, spec, "auto")
     if spec != posit:
         yield f"{posit.name}, zeros counted", partial(_generated, u, posit, "count")
-        if u.kind != "quire-mac":
+        if unit in CODING:
             yield f"{spec.name}, zeros counted", partial(_generated, u, spec, "count")
     if unit.endswith("of magnitudes") and spec.n in floats.EXPONENTS:
         make = {"decoder": floats.decoder, "encoder": floats.encoder}[u.kind]
@@ -109,9 +113,9 @@ def _made(spec: PositSpec, unit: str) -> Iterator[tuple[str, Make]]:
 
 
 def _claim(spec: PositSpec, unit: str, name: str) -> Claim | None:
-    if spec != bposit32 or name.startswith(spec.name):
+    if spec != bposit32 or name.startswith(spec.name) or unit not in CODING:
         return None
-    return _PAPER_FLOAT if name.startswith("IEEE") else _PAPER.get(_UNITS[unit].kind)
+    return _PAPER_FLOAT if name.startswith("IEEE") else _PAPER[_UNITS[unit].kind]
 
 
 def _generated(unit: _Unit, spec: PositSpec, regime: Any) -> Modules:
