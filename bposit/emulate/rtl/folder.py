@@ -9,6 +9,7 @@ from posit.spec import SpecLike
 
 from ...errors import BadInput
 from ..codec import Form
+from ..vectors import Task
 from ..vectors import write as write_vectors
 from .coding import Regime
 from .sums import Dataflow
@@ -41,22 +42,33 @@ def write(
     """
     spec, folder = PositSpec.parse(spec), Path(folder)
     texts = generate(unit, spec, form=form, regime=regime, dataflow=dataflow)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     if testbench:
         of, module = task(unit, spec, form=form), top(unit, spec, form=form, dataflow=dataflow)
-        bits = sum(c.bits for c in of.inputs)
         style = "mixed"
         if count is None:
+            bits = sum(c.bits for c in of.inputs)
             every = bits <= _EXHAUSTIVE and not of.sequential
             style, count = ("exhaustive", 1 << bits) if every else ("mixed", _COUNT)
         texts[f"{module}_tb.v"] = bench(unit, spec, count, form=form, dataflow=dataflow)
-        paths.append(folder / f"{module}.hex")
-        with paths[0].open("wb") as file:
-            write_vectors(file, of, style=style, count=count, seed=seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths.append(_vectors(folder / f"{module}.hex", of, style, count, seed))
     elif count is not None:
         raise BadInput("vectors belong to a bench: --count needs --testbench")
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         paths.append(folder / name)
         paths[-1].write_text(text, encoding="ascii")
     return paths
+
+
+def _vectors(path: Path, of: Task, style: str, count: int, seed: int) -> Path:
+    """A whole file of vectors, or none."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            write_vectors(file, of, style=style, count=count, seed=seed)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path

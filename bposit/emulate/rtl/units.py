@@ -93,7 +93,8 @@ def top(
 
 def task(unit: str, spec: SpecLike, *, form: Form = "sign-magnitude") -> Task:
     """The operation whose vectors the unit's bench reads."""
-    return Task(_UNITS[unit].op, _coding(unit, spec, form).spec, form=form)
+    of = _coding(unit, spec, form)
+    return Task(_UNITS[unit].op, of.spec, form=form)
 
 
 def bench(
@@ -114,8 +115,8 @@ def bench(
     """
     if count < 1:
         raise BadInput(f"{count} vectors: at least 1 is possible")
-    kind, module = _UNITS[unit], top(unit, spec, form=form, dataflow=dataflow)
-    of = task(unit, spec, form=form)
+    module, of = top(unit, spec, form=form, dataflow=dataflow), task(unit, spec, form=form)
+    kind = _UNITS[unit]
     if kind.bench == "clocked":
         return benches.clocked(module, of, kind.answers, count, kind.fixed)
     if kind.bench == "element":
@@ -137,5 +138,5 @@ def _coding(
         if given not in possible:
             raise BadInput(f"{name} {given!r}: possible are {', '.join(possible)}")
         if given not in known:
-            raise BadInput(f"{name} {given}: a {unit} has {known[0]} only")
+            raise BadInput(f"{name} {given}: {unit} has {known[0]} only")
     return Coding(PositSpec.parse(spec), form, regime)

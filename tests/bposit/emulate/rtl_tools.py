@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bposit.emulate import rtl
+from bposit.emulate import rtl, widths
+from bposit.emulate.codec import Form
 from posit import PositSpec
 
 __all__ = [
@@ -87,8 +88,9 @@ def proved(folder: Path, top: str, text: str) -> bool:
     return "SUCCESS!" in verdicts[0]
 
 
-def naive_decoder(spec: PositSpec) -> str:
+def naive_decoder(spec: PositSpec, form: Form) -> str:
     """Section 2 of docs/format.md, bit by bit, as a module ``naive_decoder``."""
+    twos = int(form == "twos")
     n, rs, es, f = spec.n, spec.rs, spec.es, spec.f_max
     port = max(1, f)
     return f"""
@@ -101,7 +103,7 @@ module naive_decoder (input [{n - 1}:0] a, output reg nar, zero, sign,
         nar = a == {{1'b1, {n - 1}'b0}};
         zero = a == 0;
         sign = a[{n - 1}] & ~nar;
-        p = sign ? -a : a;
+        p = sign && !{twos} ? -a : a;
         m = 0;
         run = 1;
         for (i = {n - 2}; i >= {n - 1 - rs}; i = i - 1) begin
@@ -117,13 +119,15 @@ module naive_decoder (input [{n - 1}:0] a, output reg nar, zero, sign,
         for (i = 0; i < {f}; i = i + 1)
             fraction = fraction << 1 | (at - {es} - i >= 0 ? (p >> (at - {es} - i)) & 1 : 0);
         scale = nar | zero ? 0 : r * {1 << es} + e;
+        if ({twos} && sign) scale = ~scale;
     end
 endmodule
 """
 
 
-def naive_encoder(spec: PositSpec, scale_bits: int) -> str:
+def naive_encoder(spec: PositSpec, form: Form) -> str:
     """Section 3 of docs/format.md: the whole string of bits, then rounded; ``naive_encoder``."""
+    twos, scale_bits = int(form == "twos"), widths(spec).scale + 1
     n, rs, es, f = spec.n, spec.rs, spec.es, spec.f_max
     port, size = max(1, f), rs + es + f + 2 + n  # bits of the string, some zeros behind
     tail = size - 1
@@ -133,10 +137,11 @@ module naive_encoder (input nar, zero, sign, input signed [{scale_bits - 1}:0] s
                       output reg [{n - 1}:0] result);
     reg [{size - 1}:0] s;
     reg [{n - 2}:0] body;
-    integer i, at, r, m, e;
+    integer i, at, t, r, m, e;
     always @* begin
-        r = scale >>> {es};
-        e = scale - r * {1 << es};
+        t = {twos} && sign ? ~scale : scale;
+        r = t >>> {es};
+        e = t - r * {1 << es};
         s = 0;
         at = {tail};
         m = r >= 0 ? r + 1 : -r;
@@ -161,7 +166,7 @@ module naive_encoder (input nar, zero, sign, input signed [{scale_bits - 1}:0] s
         if (body == 0) body = 1;
         if (r >= {rs}) body = {{{n - 1}{{1'b1}}}};
         if (r < -{rs}) body = 1;
-        result = sign ? -{{1'b0, body}} : {{1'b0, body}};
+        result = {twos} || !sign ? {{sign, body}} : -{{1'b0, body}};
         if (zero) result = 0;
         if (nar) result = {{1'b1, {n - 1}'b0}};
     end

@@ -9,7 +9,6 @@ import pytest
 
 from bposit.emulate import rtl
 from posit import PositSpec, bposit8, bposit16, bposit32, bposit64, standard
-
 from quire import Layout
 
 from ...conftest import Slice
