@@ -10,7 +10,7 @@ from string import Template
 
 from posit import PositSpec
 
-from ..rtl.coding import leading
+from ..rtl.leading import leading
 
 __all__ = ["EXPONENTS", "decoder", "encoder"]
 

@@ -15,6 +15,7 @@ a,b,flags,result
 
 from .explain import explain
 from .files import Reader, write
+from .operands import stimuli
 from .operations import OPERATIONS, Task
 from .scoreboard import Scoreboard
 from .styles import STYLES, possible
@@ -30,6 +31,7 @@ __all__ = [
     "Task",
     "explain",
     "possible",
+    "stimuli",
     "summary",
     "text",
     "verify",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
-from math import isfinite
 
 from posit import PositSpec
 from posit.reference import decode
-from posit.reference.arithmetic import root
 from posit.reference.encode import floor_body
 from quire import Layout
 
@@ -17,15 +14,15 @@ from ... import numerals
 from ...fields import split
 from .. import accumulator
 from ..accumulator import LOST, OVERFLOW
-from ..codec import magnitudes
 from ..mac import Mac
 from .answers import INEXACT, NAR, SATURATED, ZERO
 from .columns import Column
+from .exact import Asked, signed, value
+from .exact import exact as exact_of
 from .operations import Task
 
 __all__ = ["explain"]
 
-Asked = Mapping[str, int]
 _DATAPATH = {OVERFLOW: "overflow", LOST: "bits lost", accumulator.NAR: "NaR"}
 _MOST_STEPS = 16
 _FLAGS = {NAR: "NaR", INEXACT: "inexact", SATURATED: "saturated", ZERO: "zero"}
@@ -56,7 +53,7 @@ def explain(
             steps.append(step)
         else:
             lines.append(f"{name}: expected {_plain(column, want)}, got {_plain(column, got)}")
-            steps.append(_other(task, name, want, got))
+            steps.append(_other(task, operands, name, want, got))
     # results say more than flags, which come first in a vector
     steps.sort(key=lambda step: step == "flags")
     return [*lines, f"first wrong step: {steps[0]}"]
@@ -65,14 +62,14 @@ def explain(
 def _shown(column: Column, word: int, name: str) -> str:
     if column.spec is None:
         return f"{name} = {_plain(column, word)}"
-    pattern = _signed(word, column.spec.n)
+    pattern = signed(word, column.spec.n)
     value = numerals.decimal(decode(pattern, column.spec))
     return f"{name} = {numerals.hexadecimal(pattern, column.spec)} = {value}".replace("= ≈", "≈")
 
 
 def _plain(column: Column, word: int) -> str:
     if column.signed:
-        return str(_signed(word, column.bits))
+        return str(signed(word, column.bits))
     return f"{word}" if column.bits == 1 else f"0x{word:0{column.digits}x}"
 
 
@@ -80,23 +77,17 @@ def _flags(word: int, names: Mapping[int, str]) -> str:
     return " and ".join(name for bit, name in names.items() if word & bit) or "none"
 
 
-def _signed(word: int, bits: int) -> int:
-    """The low ``bits`` bits in two's complement."""
-    word &= (1 << bits) - 1
-    return word - (1 << bits) if word >> (bits - 1) else word
-
-
 def _posits(
     task: Task, operands: Asked, spec: PositSpec, want: int, got: int
 ) -> tuple[list[str], str]:
     if got >> spec.n:
         return [f"got 0x{got:x}"], f"the answer has more than {spec.n} bits"
-    p, q = _signed(want, spec.n), _signed(got, spec.n)
+    p, q = signed(want, spec.n), signed(got, spec.n)
     lines = [_drawn("expected", p, spec), _drawn("got     ", q, spec)]
-    exact = None if task.op in ("quire", "mac") else _exact(task, operands)
+    exact = None if task.op in ("quire", "mac") else exact_of(task, operands)
     right, wrong = decode(p, spec), decode(q, spec)
     if exact is not None:
-        sign = "≈ " if task.op == "sqrt" and exact * exact != _value(operands["a"], spec) else ""
+        sign = "≈ " if task.op == "sqrt" and exact * exact != value(operands["a"], spec) else ""
         text = numerals.decimal(exact) if sign else _number(exact)
         lines.append(f"exact     {sign}{text.removeprefix('≈ ') if sign else text}")
     if right is not None and wrong is not None:
@@ -114,8 +105,8 @@ def _registers(task: Task, operands: Asked) -> list[str]:
     """What a datapath holds after each step."""
     if task.accumulator is None:
         return []
-    words = [_signed(w, task.spec.n) for name, w in operands.items() if name != "c"]
-    start = _signed(operands["c"], task.result.n)
+    words = [signed(w, task.spec.n) for name, w in operands.items() if name != "c"]
+    start = signed(operands["c"], task.result.n)
     cell = Mac(task.spec, task.result, task.accumulator)
     trace = cell.dot(words[: task.terms], words[task.terms :], start, trace=True).trace
     assert trace is not None
@@ -191,7 +182,7 @@ def _rounding(p: int, q: int, size: Fraction, spec: PositSpec) -> str:
     return f"rounding: {way} with guard {guard}, sticky {int(sticky)}{tie}"
 
 
-def _other(task: Task, name: str, want: int, got: int) -> str:
+def _other(task: Task, operands: Asked, name: str, want: int, got: int) -> str:
     if task.op == "quire" and name == "quire":
         layout = Layout.exact(task.spec)
         low = ((want ^ got) & -(want ^ got)).bit_length() - 1
@@ -204,68 +195,17 @@ def _other(task: Task, name: str, want: int, got: int) -> str:
         names = {0: "greater or NaR apart", 1: "less", 2: "equal", 3: "less and equal"}
         return f"comparison: {names.get(got, 'neither')} instead of {names[want]}"
     if task.op == "decode":
-        return f"{name}"
+        return _decoding(task, operands, want, got) if name == "scale" else name
     return "conversion"
 
 
-def _value(word: int, spec: PositSpec) -> Fraction | None:
-    return decode(_signed(word, spec.n), spec)
-
-
-def _exact(task: Task, operands: Asked) -> Fraction | None:
-    """The exact result, or None where it is NaR or there is none."""
-    if task.op == "encode":
-        return _encoded(task, operands)
-    if task.inputs[0].spec is None:
-        return _given(task, operands["a"])
-    values = [_value(word, task.spec) for word in operands.values()]
-    if task.op == "dot":
-        half = len(values) // 2
-        pairs = zip(values[:half], values[half:], strict=True)
-        products = [None if x is None or y is None else x * y for x, y in pairs]
-        return None if None in products else sum((x for x in products if x is not None), Fraction())
-    if None in values or task.op not in _FUNCTIONS:
-        return None
-    try:
-        return _FUNCTIONS[task.op](*values)
-    except (ZeroDivisionError, ValueError):
-        return None
-
-
-def _given(task: Task, word: int) -> Fraction | None:
-    if task.op == "from_i64":
-        return Fraction(_signed(word, 64))
-    size = task.inputs[0].bits // 8
-    (x,) = struct.unpack({4: ">f", 8: ">d"}[size], word.to_bytes(size, "big"))
-    return Fraction(x) if isfinite(x) else None
-
-
-def _encoded(task: Task, operands: Asked) -> Fraction | None:
-    if operands["nar"] or operands["zero"]:
-        return None
-    spec, column = task.spec, {c.name: c for c in task.inputs}["scale"]
-    fraction = operands["fraction"] & ((1 << spec.f_max) - 1)
-    scale = _signed(operands["scale"], column.bits)
-    sign, sig, t = magnitudes(operands["sign"], scale, fraction, operands["guard"],
-                              operands["sticky"], spec, task.form)  # fmt: skip
-    size = Fraction(int(sig), 1 << 63) * Fraction(2) ** int(t)
-    return -size if sign else size
-
-
-def _root(x: Fraction) -> Fraction:
-    if x < 0:
-        raise ValueError
-    return root(x, 128)
-
-
-_FUNCTIONS: dict[str, Callable[..., Fraction]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "fma": lambda a, b, c: a * b + c,
-    "sqrt": _root,
-    "neg": lambda a: -a,
-    "abs": abs,
-    "convert": lambda a: a,
-}
+def _decoding(task: Task, operands: Asked, want: int, got: int) -> str:
+    """Which part of a scale is wrong: as in the bits, which in twos form it is the complement of,
+    for negative numbers."""
+    (column,) = (c for c in task.outputs if c.name == "scale")
+    turned = -1 if task.form == "twos" and operands["a"] >> (task.spec.n - 1) else 0
+    parts = [divmod(signed(word, column.bits) ^ turned, 1 << task.spec.es) for word in (want, got)]
+    for name, x, y in zip(("regime", "exponent"), *parts, strict=True):
+        if x != y:
+            return f"{name}: {y} instead of {x}"
+    return f"scale has more than {column.bits} bits"

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from posit import PositSpec
 
 from ... import __version__
@@ -18,15 +16,13 @@ from ...errors import BadInput
 from ..accumulator import Accumulator
 from ..written import read_accumulator
 from .layouts import LAYOUTS, Layout, Parsed
+from .operands import blocks, how_many
 from .operations import Task
-from .styles import check, exhaustive_count, generate
 
 __all__ = ["Reader", "write"]
 
-_BLOCK = 1 << 15  # rows
 _CHUNK = 1 << 22  # bytes
 _KEYS = ("op", "format", "to", "form", "terms", "accumulator")
-_MOST_SEED = (1 << 64) - 1
 
 
 def write(
@@ -43,27 +39,12 @@ def write(
     Raises BadInput for a style that the operation does not have, a count that makes no sense or a
     seed that is not 0 to 2^64-1.
     """
-    check(task, style)
-    if style == "exhaustive":
-        every = exhaustive_count(task)
-        if count not in (None, every):
-            raise BadInput(
-                f"exhaustive {task.op} of {task.spec.name} is {every} vectors, not {count}"
-            )
-        count = every
-    count = 1000 if count is None else count
-    if count < 1:
-        raise BadInput(f"{count} vectors: at least 1 is possible")
-    if not 0 <= seed <= _MOST_SEED:
-        raise BadInput(f"seed {seed}: possible are 0 to 2^64-1")
+    count = how_many(task, style, count, seed)
     form = Layout(layout, task.columns)
     file.write(f"{form.mark} {json.dumps(_header(task, form, style, count, seed))}\n".encode())
     file.write(form.title.encode())
     digest, state = hashlib.sha256(), task.start()
-    for first in range(0, count, _BLOCK):
-        size = min(_BLOCK, count - first)
-        rng = np.random.default_rng([seed, first // _BLOCK])
-        words = generate(task, style, rng, first, size)
+    for words, size in blocks(task, style, count, seed):
         rows = form.rows(words | task.answers(words, state), size)
         digest.update(rows)
         file.write(rows)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bposit.emulate import (
@@ -13,10 +15,11 @@ from bposit.emulate import (
     Quire,
     RoundEachStep,
     Window,
+    fields,
     read_accumulator,
 )
 from bposit.emulate.vectors import OPERATIONS, Scoreboard, Task
-from posit import PositSpec, bposit16, reference, standard
+from posit import PositSpec, bposit16, encode, reference, standard
 from posit.reference.encode import floor_body
 
 from .test_files import GOOD, judged, task_of, written
@@ -216,3 +219,26 @@ def test_a_scoreboard_refuses_what_is_not_asked() -> None:
             board.check(operands, result=0)
     with pytest.raises(KeyError, match="product"):
         board.check({"a": 1, "b": 2}, product=0)
+
+
+@pytest.mark.parametrize("form", ["sign-magnitude", "twos"])
+@pytest.mark.parametrize(
+    ("value", "regime", "exponent"),
+    [(3.0, 0, 1), (-3.0, 0, 1), (2.0**-40, -2, 24), (-(2.0**40), 1, 8)],
+)
+def test_what_a_decoder_got_wrong(value: float, regime: int, exponent: int, form: Any) -> None:
+    """By the fields in the bits, which in twos form are those of the complement."""
+    task = Task("decode", bposit16, form=form)
+    a = int(encode(value, bposit16)) & 0xFFFF
+    found = fields(np.int16(a - (a >> 15 << 16)), bposit16, form)
+    assert form == "twos" or (int(found.regime), int(found.exponent)) == (regime, exponent)
+    for move, text in (
+        (32, f"regime: {found.regime + 1} instead of {found.regime}"),
+        (1, f"exponent: {found.exponent + 1} instead of {found.exponent}"),
+    ):
+        board = Scoreboard(task)
+        raw = int(found.scale) + (-move if form == "twos" and value < 0 else move)
+        right = {"sign": int(found.sign), "fraction": int(found.fraction), "flags": 0}
+        assert not board.check({"a": a}, scale=raw & 0x1FF, **right)
+        assert board.mismatches[0].explanation[-1] == f"first wrong step: {text}"
+        assert board.check({"a": a}, scale=int(found.scale), **right)

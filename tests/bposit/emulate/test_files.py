@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bposit.emulate import Aligned, vectors
-from bposit.emulate.vectors import OPERATIONS, Task, files, verify
+from bposit.emulate.vectors import OPERATIONS, Task, files, operands, verify
 from bposit.emulate.vectors.layouts import LAYOUTS
 from bposit.errors import BadInput
 from posit import PositSpec, bposit8, bposit16, bposit32
@@ -71,9 +71,21 @@ def test_the_same_seed_is_the_same_file() -> None:
 
 
 def test_a_longer_file_begins_like_a_shorter_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_BLOCK", 16)
+    monkeypatch.setattr(operands, "_BLOCK", 16)
     long, short = (written(Task("mul", bposit16), style="ties", count=n) for n in (80, 32))
     assert long.splitlines()[1:33] == short.splitlines()[1:33]
+
+
+@pytest.mark.parametrize("op", ["add", "decode", "quire", "encode"])
+def test_stimuli_are_a_file_s_operands(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Task(op, bposit16)
+    monkeypatch.setattr(operands, "_BLOCK", 16)
+    text = written(task, style="corners", count=40, seed=9, layout="jsonl")
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    found = list(vectors.stimuli(task, "corners", 40, seed=9))
+    assert found == [{c.name: int(row[c.name], 16) for c in task.inputs} for row in rows]
+    with pytest.raises(BadInput, match="at least 1"):
+        next(vectors.stimuli(task, count=0))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
