@@ -96,6 +96,10 @@ def gen(  # noqa: PLR0917
 @app.command()
 def verify(  # noqa: PLR0917
     file: Annotated[Path, typer.Argument(metavar="FILE", help="With a device's answers.")],
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The generated file whose header and count it lacks."),
+    ] = None,
     op: _Op = None,
     format: Annotated[str | None, typer.Option("--format", metavar="FORMAT")] = None,
     to: _To = None,
@@ -109,23 +113,31 @@ def verify(  # noqa: PLR0917
 ) -> None:
     """Recompute every vector of a file, and explain what is wrong.
 
-    A file that a bench wrote may lack the header: say what it is of, then. Exit code 0 if all is
-    right, 1 if an answer is wrong, 2 if something could not be checked.
+    A file that a bench wrote may lack the header: say what it is of, then, or which file it answers
+    with --like, whose number of vectors it must have. Exit code 0 if all is right, 1 if an answer
+    is wrong, 2 if something could not be checked.
 
     Examples:
 
     - bposit vectors verify fma.hex
+    - bposit vectors verify answers.hex --like fma.hex
     - bposit vectors verify --op add --format posit16 --no-flags answers.hex
     """
     from ..emulate import vectors
 
-    asked = {"op": op, "format": format, "to": to, "form": form, "terms": terms,
+    asked: dict[str, Any] = {"op": op, "format": format, "to": to, "form": form, "terms": terms,
              "accumulator": accumulator, "layout": layout}  # fmt: skip
     try:
+        if like is not None:
+            with like.open("rb") as source:
+                header = vectors.Reader(source, str(like)).header
+            asked = {key: header.get(key) if x is None else x for key, x in asked.items()}
+            asked |= {"layout": layout}
+            asked |= {"count": header["count"]} if "count" in header else {}
         with file.open("rb") as source:
             report = vectors.verify(source, str(file), asked=asked, flags=flags, explained=show)
     except OSError as error:
-        raise BadInput(f"{file}: {error.strerror or error}") from None
+        raise BadInput(f"{error.filename or file}: {error.strerror or error}") from None
     for warning in report.warnings:
         print(f"bposit: warning: {warning}", file=sys.stderr)
     if as_json:

@@ -35,6 +35,8 @@ def explain(
     columns = {c.name: c for c in task.columns}
     asked = ", ".join(_shown(columns[name], x, name) for name, x in operands.items())
     lines = [f"{task.op}({asked})"]
+    if task.op == "decode":
+        lines.append(_drawn("bits    ", signed(operands["a"], task.spec.n), task.spec))
     steps = []
     for name, want in expected.items():
         got, column = actual[name], columns[name]
@@ -195,6 +197,8 @@ def _other(task: Task, operands: Asked, name: str, want: int, got: int) -> str:
         names = {0: "greater or NaR apart", 1: "less", 2: "equal", 3: "less and equal"}
         return f"comparison: {names.get(got, 'neither')} instead of {names[want]}"
     if task.op == "decode":
+        if name == "fraction":
+            return f"fraction{_moved(want, got, task.spec.f_max)}"
         return _decoding(task, operands, want, got) if name == "scale" else name
     return "conversion"
 
@@ -209,3 +213,13 @@ def _decoding(task: Task, operands: Asked, want: int, got: int) -> str:
         if x != y:
             return f"{name}: {y} instead of {x}"
     return f"scale has more than {column.bits} bits"
+
+
+def _moved(want: int, got: int, bits: int) -> str:
+    """How far an answer is shifted, if that is all."""
+    for k in range(1, bits):
+        if got and got == (want << k) & ((1 << bits) - 1):
+            return f": shifted left by {k}"
+        if got and got == want >> k:
+            return f": shifted right by {k}"
+    return ""

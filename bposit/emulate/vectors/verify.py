@@ -80,7 +80,7 @@ def verify(
     path : str
         For messages.
     asked : mapping, optional
-        As for :class:`Reader`: op, format, … of files without a header.
+        As for :class:`Reader`: op, format, … of files without a header; and count.
     flags : bool
         Whether the flags are the device's answer too.
     explained : int
@@ -95,9 +95,11 @@ def verify(
         _judge(report, block, state, flags, explained, path)
     if not report.count:
         raise BadInput(f"{path}: there are no vectors in it")
-    promised = reader.header.get("count", report.count)
+    who, promised = "its header promises", reader.header.get("count")
+    if promised is None:
+        who, promised = "there should be", reader.asked.get("count", report.count)
     if report.count != promised:
-        text = f"{path}: its header promises {promised} vectors, but it has {report.count}"
+        text = f"{path}: {who} {promised} vectors, but it has {report.count}"
         if not report.wrong:
             raise BadInput(text)
         report.warnings.append(text)

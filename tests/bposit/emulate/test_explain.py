@@ -242,3 +242,14 @@ def test_what_a_decoder_got_wrong(value: float, regime: int, exponent: int, form
         assert not board.check({"a": a}, scale=raw & 0x1FF, **right)
         assert board.mismatches[0].explanation[-1] == f"first wrong step: {text}"
         assert board.check({"a": a}, scale=int(found.scale), **right)
+
+
+def test_a_decoder_that_shifts_too_far() -> None:
+    board = Scoreboard(Task("decode", bposit16))
+    for a, got, said in ((0x0001, 0x20, "fraction: shifted left by 1"),
+                         (0x4080, 0x20, "fraction: shifted right by 2"),
+                         (0x4080, 0x81, "fraction"), (0x4080, 0, "fraction")):  # fmt: skip
+        assert not board.check({"a": a}, fraction=got)
+        told = board.mismatches[-1].explanation
+        assert told[-1] == f"first wrong step: {said}"
+    assert told[1].split() == ["bits", "0x4080", "0", "10", "00000", "10000000", "1.5"]

@@ -48,6 +48,26 @@ def test_to_a_pipe_and_without_a_header(tmp_path: Path) -> None:
     assert "no header" in bad("vectors", "verify", file)
 
 
+def test_a_bench_s_answers_beside_what_it_was_given(tmp_path: Path) -> None:
+    golden, answers = tmp_path / "mac.csv", tmp_path / "answers.csv"
+    good("vectors", "gen", "--op", "mac", "--accumulator", "Aligned(10)", "--to", "bposit32",
+         "--count", "50", "--layout", "csv", "--out", str(golden))  # fmt: skip
+    rows = golden.read_text().splitlines()[2:-1]
+    answers.write_text("\n".join(rows))
+    verify = ["vectors", "verify", str(answers), "--like", str(golden)]
+    assert "all 50 vectors" in good(*verify)
+    answers.write_text("\n".join(rows[:-1]))
+    assert "there should be 50 vectors, but it has 49" in bad(*verify)
+    answers.write_text("\n".join([rows[0][:-1] + "z", *rows[1:-1]]))
+    found = run(*verify)
+    assert found.exit_code == 1
+    assert "there should be 50" in found.stderr
+    assert "No such file" in bad(*verify[:-1], str(tmp_path / "no"))
+    assert "its header says op mac, not add" in bad("vectors", "verify", str(golden), "--op", "add")
+    answers.write_text("nothing of the kind")
+    assert "has no header" in bad(*verify[:-1], str(answers))
+
+
 def test_options_reach_the_operation(tmp_path: Path) -> None:
     text = good("vectors", "gen", "--op", "dot", "--terms", "2", "--count", "1", "--layout", "csv",
                 "--out", "-")  # fmt: skip
