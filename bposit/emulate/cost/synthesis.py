@@ -23,7 +23,7 @@ _TIDY = "+strash;ifraig;scorr;dretime;strash;dch,-f"
 _GATES = f"abc -g cmos -script {_TIDY};map; opt_clean; tee -o gates.json stat -json -tech cmos"
 _LIBRARY = (
     f"dfflibmap -liberty cells.lib; tee -o abc.log abc -liberty cells.lib -script {_TIDY};map;"
-    "buffer;upsize,-D,1;dnsize,-D,1;stime,-p; opt_clean; tee -o gates.json stat -json;"
+    "topo;buffer,-c;topo;upsize,-D,1;dnsize,-D,1;stime,-p; opt_clean; tee -o gates.json stat -json;"
     " tee -o area.log stat -liberty cells.lib"
 )
 _SCRIPT = (
