@@ -58,7 +58,7 @@ module @{module}_tb;
             end else if (@{agree}) right <= right + 1;
             else begin
                 if (shown < 10)
-                    $display("FAIL: vector %0d, %h: got @{formats}", came, vector, @{got});
+                    $display("FAIL: vector %0d, %h: got @{formats}", came, @{shown}, @{got});
                 shown <= shown + 1;
             end
         end

@@ -60,7 +60,7 @@ module @{module}_tb;
                          && b_valid === 1'b1) right <= right + 1;
             else begin
                 if (shown < 10)
-                    $display("FAIL: vector %0d, %h: got @{formats}", came, vector, @{got});
+                    $display("FAIL: vector %0d, %h: got @{formats}", came, @{shown}, @{got});
                 shown <= shown + 1;
             end
         end

@@ -31,7 +31,7 @@ module @{module}_tb;
                 $display("FAIL: %0s has no vector %0d", VECTORS, i);
             else if (@{agree}) right = right + 1;
             else if (shown < 10) begin
-                $display("FAIL: vector %0d, %h: got @{formats}", i, vector, @{got});
+                $display("FAIL: vector %0d, %h: got @{formats}", i, @{shown}, @{got});
                 shown = shown + 1;
             end
             if ((|vector) !== 1'b1) i = N;

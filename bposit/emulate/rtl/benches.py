@@ -7,6 +7,7 @@ from .text import filled, head
 
 __all__ = ["clocked", "element", "plain"]
 
+_MOST_SHOWN = 8192  # bits; Verilator refuses to compile more
 # how a vector is given, when b is valid, and the ports that only this dataflow has
 _MANNERS = {
     "os": (
@@ -57,8 +58,14 @@ def _outputs(task: Task, answers: dict[str, str], module: str, count: int) -> di
         ),
         "agree": " && ".join(f"got_{x} === {want}" for x, want in answers.items()),
         "formats": ", ".join(f"{x} %h" for x in names),
-        "got": ", ".join(f"got_{x}" for x in names),
+        "got": ", ".join(_shown(f"got_{x}", bits.get(want, 1)) for x, want in answers.items()),
+        "shown": _shown("vector", width),
     }
+
+
+def _shown(name: str, width: int) -> str:
+    """The bits of a value that Verilator can print."""
+    return name if width <= _MOST_SHOWN else f"{name}[{_MOST_SHOWN - 1}:0]"
 
 
 def _ports(task: Task, answers: dict[str, str], fixed: dict[str, str]) -> str:

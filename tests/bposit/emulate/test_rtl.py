@@ -37,9 +37,9 @@ IDS = [" ".join([unit, *options.values()]) for unit, options in CASES]
 def counted(unit: str, spec: PositSpec) -> int | None:
     """Vectors for the simulators; None: all."""
     if unit in ("quire-mac", "pe"):
-        return 250
+        return 120
     operands = {"decoder": 1, "encoder": 2}.get(unit, 2)
-    return None if operands * spec.n <= 16 else 3000
+    return None if operands * spec.n <= 16 else 1500
 
 
 def passed(said: str, count: int) -> bool:
@@ -61,7 +61,7 @@ def count_of(folder: Path, top: str) -> int:
 def test_icarus_agrees(tmp_path: Path, spec: PositSpec, unit: str, options: dict[str, Any]) -> None:
     top = tools.files(tmp_path, unit, spec, counted(unit, spec), **options)
     count = count_of(tmp_path, top)
-    assert count >= 250
+    assert count >= 120
     assert passed(tools.icarus(tmp_path, f"{top}_tb"), count)
 
 
@@ -71,17 +71,19 @@ def test_odd_formats(tmp_path: Path, spec: PositSpec) -> None:
     for i, (unit, options) in enumerate(CASES):
         folder = tmp_path / str(i)
         wide = unit in ("quire-mac", "pe")  # which simulate slowly
-        count = 8 + 20_000 // Layout.exact(spec).width if wide else 300
+        count = 4 + 8000 // Layout.exact(spec).width if wide else 200
         top = tools.files(folder, unit, spec, count, **options)
         assert passed(tools.icarus(folder, f"{top}_tb"), count), (unit, options)
 
 
-@pytest.mark.parametrize("spec", [*FORMATS, *ODD], ids=str)
+@pytest.mark.parametrize("spec", [*FORMATS, *ODD, PositSpec(40, 20, 7)], ids=str)
 def test_verilator_has_no_complaints(tmp_path: Path, spec: PositSpec) -> None:
-    """Of the units and their benches, which say that they are of Verilog-2001 to Icarus."""
+    """Of any unit and its bench; the last format's sum has more bits than Verilator can print."""
     for i, (unit, options) in enumerate(CASES):
+        if spec not in FORMATS and options.get("form") == "sign-magnitude":
+            continue  # they are parts of the others
         folder = tmp_path / str(i)
-        top = tools.files(folder, unit, spec, 8, **options)
+        top = tools.files(folder, unit, spec, 3, **options)
         assert "%Warning" not in tools.lint(folder, f"{top}_tb")
 
 
@@ -146,7 +148,8 @@ def mutated(folder: Path, spec: PositSpec, module: str, old: str, new: str) -> N
 @pytest.mark.parametrize(("unit", "module", "old", "new"), MUTANTS)
 def test_a_mutant_fails(tmp_path: Path, unit: str, module: str, old: str, new: str) -> None:
     """Also one that never takes an operand, and one that takes too many."""
-    top = tools.files(tmp_path, unit, bposit16, None if unit == "decoder" else 1000)
+    count = 1000 if module == "accumulate" else 400
+    top = tools.files(tmp_path, unit, bposit16, None if unit == "decoder" else count)
     mutated(tmp_path, bposit16, module, old, new)
     said = tools.icarus(tmp_path, f"{top}_tb")
     assert failed(said)

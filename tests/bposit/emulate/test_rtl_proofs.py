@@ -18,7 +18,11 @@ from .test_rtl import mutated, passed
 TINY = [PositSpec(3, 2, 0), PositSpec(5, 4, 2), PositSpec(6, 2, 3), PositSpec(12, 4, 8)]
 SMALL = [bposit8, bposit16, standard(16), *TINY]
 CASES: list[tuple[PositSpec, Regime, Form]] = [
-    (spec, regime, form) for spec in SMALL for regime in REGIMES[1:] for form in FORMS
+    (spec, regime, form)
+    for spec in SMALL
+    for regime in REGIMES[1:]
+    for form in FORMS
+    if spec != standard(16) or regime == "count"
 ]
 WIDE: list[tuple[PositSpec, Regime, Form]] = [
     (spec, regime, form)
