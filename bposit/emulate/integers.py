@@ -79,9 +79,7 @@ class Operand:
         return self.spec.f_max + 1
 
 
-def signed(
-    bits: Patterns, spec: PositSpec
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def signed(bits: Patterns, spec: PositSpec) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(sig, scale) as :class:`Operand` has them."""
     found, scale = parts(bits, spec)
     found >>= np.uint64(63 - spec.f_max)
