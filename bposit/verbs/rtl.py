@@ -43,7 +43,7 @@ def rtl(  # noqa: PLR0917
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the vectors.")] = 0,
 ) -> None:
-    """Write Verilog-2001 of a unit, for any format: one module a file, free of any licence.
+    """Write Verilog-2001 of a unit, for any format: one module a file, usable without condition.
 
     Ports, reset, handshake and latency are told at the head of each file.
 

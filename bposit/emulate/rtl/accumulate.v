@@ -2,7 +2,10 @@
 //
 // Combinational. The sum is in two's complement, @{width} bits, of which the lowest weighs 2^@{lsb}.
 // With clear it begins anew. NaR stays until then, as the flag; the sum is 0 meanwhile. A sum beyond
-// its @{width} bits, which takes more than 2^31 - 1 products, is NaR too.
+// its @{width} bits, which takes more than 2^31 - 1 products, is NaR too; next has
+// no meaning in that step.
+//   clear: sum and sum_nar do not count; sum, sum_nar: so far; the others: of @{prefix}_product
+//   next, next_nar: the sum with the product
 `default_nettype none
 
 module @{module} (

@@ -1,6 +1,6 @@
 @{head}
 //
-// The result is a + b, or with subtract a - b.
+//   result: the posit nearest to a + b, or with subtract a - b; ties to the even pattern
 @{handshake}
 `default_nettype none
 

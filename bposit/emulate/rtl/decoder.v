@@ -1,7 +1,7 @@
 @{head}
 //
 // Combinational. Zero and NaR are flags; the other fields are then 0.
-//   @{formula}
+//   a: the posit; @{formula}
 //   scale is in two's complement; fraction is left-aligned, missing bits are 0
 //   @{how}
 `default_nettype none

@@ -2,7 +2,7 @@
 //
 // Combinational. Rounds to nearest, ties to the even pattern; beyond the range the result is maxpos
 // or minpos, never zero or NaR. nar wins over zero, both over the rest.
-//   @{formula}
+//   result: the posit nearest to @{formula}
 //   guard is the bit below the fraction, sticky whether any later bit is set@{tail_note}
 //   SCALE: bits of scale, in two's complement; at least @{scale_bits}
 //   @{how}

@@ -1,5 +1,6 @@
 @{head}
 //
+//   result: the posit nearest to a * b, ties to the even pattern
 @{handshake}
 `default_nettype none
 

@@ -1,8 +1,10 @@
 @{head}
 //
 // Each step adds a*b to the sum, which with clear begins anew; the sum and its rounding come out
-// for every step, a user may take those of the last step only. sum is in two's complement, @{width} bits
-// of which the lowest weighs 2^@{lsb}, and 0 while nar. result follows sum combinationally.
+// for every step, a user may take those of the last step only.
+//   sum: in two's complement, @{width} bits of which the lowest weighs 2^@{lsb}
+//   nar: it is NaR, which stays until clear; a sum beyond its @{width} bits is
+//   result: the posit nearest to sum, from which it follows combinationally
 @{handshake}
 `default_nettype none
 

@@ -20,6 +20,7 @@ DATAFLOWS: tuple[Dataflow, ...] = ("os", "ws")
 def _places(of: Coding) -> dict[str, object]:
     s, layout = of.spec, quire.Layout.exact(of.spec)
     return {
+        "prefix": s.name,
         "n_top": s.n - 1,
         "s_width": of.scale,
         "p_top": 2 * s.f_max + 1,

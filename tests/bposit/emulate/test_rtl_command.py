@@ -71,7 +71,7 @@ def test_what_shakes_hands_says_how() -> None:
         (*_, text) = rtl.generate(unit, "bposit16").values()
         head = " ".join(text[: text.index("module")].replace("//", " ").split())
         assert "two cycles after their operands" in head
-        assert "rst is synchronous" in head
+        assert "rst is synchronous, and empties the unit" in head
     for unit in ("decoder", "encoder"):
         (*_, text) = rtl.generate(unit, "bposit16").values()
         assert "// Combinational." in text
