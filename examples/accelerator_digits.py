@@ -5,8 +5,8 @@
 
 Handwritten digits (scikit-learn's, 8×8), two layers. First one network, trained with exact sums, is
 run on systolic arrays of several accumulators: what a narrow one costs. Then it trains on on the
-narrowest, forward and backward, and learns around what that accumulator loses. Last, bits of the
-stored weights are flipped, one position at a time.
+narrowest, forward and backward, and learns around what that accumulator loses. Last, bits flip: of
+accumulators at work, and of the stored weights, one position at a time.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ ACCUMULATORS: dict[str, emulate.Accumulator] = {
     "aligned to 6 bits": emulate.Aligned(6, group=4),
     "rounded each step": emulate.RoundEachStep(),
 }
+STRIKES = 1e-4  # probability that a bit of an accumulator flips in a step
 
 
 def data() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -74,8 +75,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """All that is printed, by name."""
     spec = PositSpec.parse(options.format)
 
-    def array(accumulator: emulate.Accumulator) -> emulate.SystolicArray:
-        cell = emulate.Mac(spec, accumulator=accumulator)
+    def array(accumulator: emulate.Accumulator, upset: Any = None) -> emulate.SystolicArray:
+        cell = emulate.Mac(spec, accumulator=accumulator, upset=upset)
         return emulate.SystolicArray(options.rows, options.cols, options.dataflow, cell)
 
     exact = train(network(spec, "quire"), spec, options.epochs)
@@ -88,6 +89,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     learned = network(spec, array(ACCUMULATORS["aligned to 6 bits"]))
     learned.load_state_dict(exact.state_dict())
     found["trained on it"] = accuracy(train(learned, spec, 2, 0.1))
+
+    register = ACCUMULATORS["window of 24 bits"]
+    found["struck"] = {}
+    for half, positions in (("low", range(12)), ("high", range(12, 24))):
+        hit = network(spec, array(register, emulate.Upsets(STRIKES, 1, tuple(positions))))
+        hit.load_state_dict(exact.state_dict())
+        found["struck"][half] = accuracy(hit)
 
     words = {n: tb.ops.encode(p.detach(), spec).numpy() for n, p in exact.named_parameters()}
     parameters = dict(exact.named_parameters())
@@ -118,6 +126,8 @@ def main() -> None:
     for name, score in found["on"].items():
         print(f"  the same weights, {name}: {score:.1f} %")
     print(f"  two epochs on the array, aligned to 6 bits: {found['trained on it']:.1f} %")
+    for half, score in found["struck"].items():
+        print(f"  {STRIKES:.0e} of the {half} 12 bits of 24 struck after each step: {score:.1f} %")
     print(f"one weight in {1 / options.flips:.0f} struck, by bit position (highest first):")
     print("  " + " ".join(f"{score:.0f}" for _, score in sorted(found["upset"].items())[::-1]))
 

@@ -108,7 +108,7 @@ def verify(  # noqa: PLR0917
     accumulator: _Accumulator = None,
     layout: Annotated[str | None, typer.Option(help="readmemh, csv or jsonl.")] = None,
     flags: Annotated[bool, typer.Option(help="Whether the device's flags count.")] = True,
-    show: Annotated[int, typer.Option(help="How many wrong answers to explain.")] = 5,
+    show: Annotated[int, typer.Option(min=0, help="How many wrong answers to explain.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
     """Recompute every vector of a file, and explain what is wrong.

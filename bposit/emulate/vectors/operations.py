@@ -14,6 +14,7 @@ from posit import PositSpec
 from ...errors import BadInput
 from ..accumulator import Accumulator
 from ..codec import FORMS, Form, widths
+from ..mac import Mac
 from . import answers
 from .answers import Values
 from .columns import Column, Words
@@ -62,6 +63,11 @@ class Task:
             raise BadInput("mac needs --accumulator, such as 'Aligned(width=14, group=4)'")
         if self.op != "mac" and self.accumulator is not None:
             raise BadInput(f"--accumulator belongs to mac, not to {self.op}")
+        if self.accumulator is not None:
+            try:
+                Mac(self.spec, self.result, self.accumulator)
+            except ValueError as error:
+                raise BadInput(str(error)) from None
         if self.form not in FORMS:
             raise BadInput(f"form {self.form!r}: possible are {', '.join(FORMS)}")
         if not 1 <= self.terms <= _MOST_TERMS:

@@ -124,6 +124,7 @@ def test_the_example(example: ModuleType) -> None:
     assert on["window of 24 bits"] > found["exact"] - 1
     assert on["aligned to 6 bits"] < found["exact"] - 1
     assert found["trained on it"] > on["aligned to 6 bits"]
+    assert found["struck"]["low"] > found["exact"] - 2 > found["struck"]["high"]
     assert min(upset[15], upset[14]) < 60  # NaR and the regime
     assert max(abs(upset[k] - found["exact"]) for k in range(5)) < 2  # the fraction
     assert found["cycles"]["quire"] == 4 * 2 * (2 * 16 + 16 + 1 - 2)

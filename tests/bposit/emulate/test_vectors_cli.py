@@ -87,6 +87,8 @@ def test_options_reach_the_operation(tmp_path: Path) -> None:
     (["gen", "--op", "add", "--out", "missing/x"], "No such file"),
     (["gen", "--op", "add", "--layout", "vhdl", "--out", "x"], "layout 'vhdl'"),
     (["gen", "--op", "div", "--format", "bposit8", "--style", "ties", "--out", "x"], "none found"),
+    (["gen", "--op", "mac", "--accumulator", "Quire('paper800')", "--format", "bposit8", "--out",
+      "x"], "paper800 is the layout of <n,6,5>"), (["verify", "--show", "-1", "x"], "--show"),
     (["gen", "--op", "add"], "--out"), (["verify", "missing"], "No such file"),
     (["verify", "."], "directory"), (["frob"], "frob"),
 ])  # fmt: skip
