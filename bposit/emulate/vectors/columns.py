@@ -75,10 +75,8 @@ class Column:
     def words(self, values: npt.ArrayLike) -> Words:
         """Integers or patterns as unsigned words."""
         x = np.asarray(values)
-        if self.dtype == object:
-            return np.array([int(v) & ((1 << self.bits) - 1) for v in x.flat], object)
-        if x.dtype == object:
-            x = x.astype(np.uint64 if not self.signed else np.int64)
+        if object in (x.dtype, self.dtype):
+            return np.array([int(v) & ((1 << self.bits) - 1) for v in x.flat], self.dtype)
         wide = x.astype(self.dtype)
         return wide if self.bits == 8 * self.dtype.itemsize else wide & self._mask
 
