@@ -31,6 +31,8 @@ class Suite(StrEnum):
     dtype = "dtype"
     functions = "functions"
     clifford = "clifford"
+    systolic = "systolic"
+    vectors = "vectors"
 
 
 def run(  # noqa: PLR0917

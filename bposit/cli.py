@@ -16,6 +16,13 @@ import typer
 from .audit.verb import audit
 from .command import Command
 from .errors import BadInput
+from .options import Format
+from .verbs import vectors
+from .verbs.accumulator import accumulator
+from .verbs.cmodel import cmodel
+from .verbs.cost import cost
+from .verbs.image import image
+from .verbs.rtl import rtl
 
 __all__ = ["app", "main"]
 
@@ -37,23 +44,6 @@ class LayoutName(StrEnum):
     exact = "exact"
     paper800 = "paper800"
     standard = "standard"
-
-
-def _complete_format(incomplete: str) -> list[str]:
-    from .formats import named
-
-    return [spec.name for spec in named() if spec.name.startswith(incomplete)]
-
-
-Format = Annotated[
-    str,
-    typer.Option(
-        "--format",
-        metavar="FORMAT",
-        help="A name (bposit8/16/32/64, positN) or n,rs,es such as 24,4,3.",
-        autocompletion=_complete_format,
-    ),
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -249,6 +239,12 @@ def verify(
 
 
 app.command()(audit)
+app.command()(accumulator)
+app.command()(cmodel)
+app.command()(cost)
+app.command()(image)
+app.command()(rtl)
+app.add_typer(vectors.app, name="vectors")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -73,6 +73,7 @@ def convert_(
     model: nn.Module,
     config: Given = "bposit16",
     *,
+    accumulate: Any = None,
     overrides: Overrides | None = None,
     filter_fn: Callable[[str, nn.Module], bool] | None = None,
     strict: bool = True,
@@ -93,6 +94,10 @@ def convert_(
     model : nn.Module
     config : PositConfig or format
         A format stands for ``PositConfig.training``.
+    accumulate : str or object, optional
+        How products are summed, instead of the configuration's way: as :class:`PositConfig` has it,
+        so also an object with ``matmul(a, b, spec)``, such as ``emulate.SystolicArray``. Overrides
+        keep their own.
     overrides : mapping, optional
         Module names, or ``"re:pattern"`` for all whose names match, to another configuration, or
         None for modules to be left as they are. They hold for all that is inside; the last wins.
@@ -103,10 +108,10 @@ def convert_(
         float64 and their results are rounded.
 
     Returns a :class:`ConversionReport`. Raises :class:`UnsupportedOp` for modules that are not
-    known, ValueError for a model that is converted already or an override that matches nothing;
-    the model is untouched then.
+    known, ValueError for a model that is converted already, an override that matches nothing, or
+    ``accumulate`` where products are left to float64; the model is untouched then.
     """
-    chosen = _choose(model, PositConfig.of(config), overrides or {}, filter_fn)
+    chosen = _choose(model, _meant(config, accumulate), overrides or {}, filter_fn)
     _check(model, chosen, strict)
     report = ConversionReport()
     plan = _round_parameters(model, chosen, report) + _widen_buffers(model, chosen)
@@ -164,6 +169,15 @@ class _Change:
     name: str
     old: Any
     new: Any
+
+
+def _meant(given: Given, accumulate: Any) -> PositConfig:
+    config = PositConfig.of(given)
+    if accumulate is None:
+        return config
+    if config.activations is None:
+        raise ValueError("accumulate: a configuration without activations computes in float64")
+    return replace(config, accumulate=accumulate)
 
 
 def _choose(
