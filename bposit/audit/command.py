@@ -72,7 +72,7 @@ def run(given: Options) -> int:
     script = [t for t in given.targets if re.search(r"\.py:[^/\\]*$", t)]
     if script and len(given.targets) > 1:
         raise BadInput(f"{script[0]}: a script is audited alone, not with other files")
-    formats = parse_all(given.formats or DEFAULT_FORMATS)
+    formats = parse_all(DEFAULT_FORMATS if given.formats is None else given.formats)
     gate = Gate.parse(given.fail_if) if given.fail_if is not None else None
     if gate:
         known = LAYER_FIGURES if script else TENSOR_FIGURES

@@ -162,8 +162,11 @@ class Audit:
             known: list[Known] = []
 
             def reference(call: Any, given: Any, named: Any) -> Any:
+                before = call, given, named
+                if type(call.unit) not in hooks.PRODUCTS:  # others may change what they are given
+                    before = call.apart(), *hooks.map_floats(lambda t: t.clone(), (given, named))
                 out = call.forward(*given, **named)
-                known.append(self._reference(call, given, named, out, known))
+                known.append(self._reference(*before, out, known))
                 return out
 
             exact = hooks.run(shadow, args, kwargs, reference)

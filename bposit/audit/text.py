@@ -8,8 +8,8 @@ from math import inf, isnan
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from .gate import value
-from .report import Report, groups
+from .gate import Gate, value
+from .report import Report, firing, groups
 from .source import shown
 
 __all__ = ["decibel_text", "junit", "markdown", "number_text", "title", "worst_first"]
@@ -142,14 +142,14 @@ def _md(text: str) -> str:
 
 def junit(report: Report) -> str:
     """A test case for each row, which fails where the gate fired."""
-    gate = report.get("gate") or {"rows": [], "fail_if": ""}
-    fired = {(r["name"], r["format"], r["accumulate"]) for r in gate["rows"]}
+    gate = report.get("gate")
+    fired = {id(row) for _, row in firing(report, Gate.parse(gate["fail_if"]))} if gate else set()
     cases = []
     for name, rows in groups(report):
         for row in rows:
             form = row["format"] + (f" {row['accumulate']}" if row.get("accumulate") else "")
             head = f"<testcase classname={_xml(shown(name))} name={_xml(form)}"
-            if (name, row["format"], row.get("accumulate")) not in fired:
+            if gate is None or id(row) not in fired:
                 cases.append(f"  {head}/>")
                 continue
             told = f"{gate['fail_if']}; SQNR {decibel_text(row, main_figure(report))} dB"
@@ -163,7 +163,7 @@ def junit(report: Report) -> str:
                      "</testcase>")  # fmt: skip
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<testsuite name="bposit audit" tests="{len(cases)}" failures="{len(gate["rows"])}"'
+        f'<testsuite name="bposit audit" tests="{len(cases)}" failures="{len(fired)}"'
         f' errors="{errors}">\n' + "\n".join(cases) + "\n</testsuite>\n"
     )
 

@@ -145,7 +145,8 @@ OBJECTS = npy(np.array([Exploit()], dtype=object), allow_pickle=True)
 BAD_NPY = {
     "nothing": b"", "no magic": b"PICKLE" * 9, "version 9": b"\x93NUMPY\x09\x00" + bytes(20),
     "truncated header": npy(X)[:40], "truncated data": npy(X)[:-1], "objects": OBJECTS,
-    "10^18 elements": lying((10**9, 10**9), bytes(8)), "negative": lying((-3, -4), bytes(96)),
+    "10^18 elements": lying((10**9, 10**9), bytes(8)),
+    "a truth": lying((True, 2), bytes(16)), "negative": lying((-3, -4), bytes(96)),
     "header is code": b"\x93NUMPY\x01\x00\x16\x00__import__('os').ab()\n",
     "header of 4 GB": b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", "integers": npy(np.arange(3)),
     "a pickle": pickle.dumps(Exploit()), "text": npy(np.array(["a"])),
@@ -246,6 +247,21 @@ def test_a_tensor_larger_than_its_storage(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     torch.save({"w": torch.ones(1).expand(10**12)}, tmp_path / "a.pt")
     assert "its storage holds fewer" in refused(tmp_path / "a.pt")
+
+
+def test_lists_that_hold_one_another(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    held: Any = 1
+    for _ in range(9):
+        held = [held] * 30
+    torch.save({"a": held, "w": torch.ones(3)}, tmp_path / "a.pt")
+    assert "items" in refused(tmp_path / "a.pt")
+
+
+def test_lazily_negated_tensors(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch._neg_view(torch.ones(3))}, tmp_path / "a.pt")
+    assert np.array_equal(read(tmp_path / "a.pt")["w"], [-1, -1, -1])
 
 
 def test_a_compressed_torch_file_is_refused(tmp_path: Path) -> None:
