@@ -47,7 +47,7 @@ def html(report: Report) -> str:
         script=Markup(script),
         headings=text.HEADINGS,
         summary_headings=text.SUMMARY,
-        summary=[(text.summary_cells(row), shown(row["worst"])) for row in report["summary"]],
+        summary=[(text.summary_cells(row), text.short(row["worst"])) for row in report["summary"]],
         rows=list(_rows(report, figure)),
         subjects=list(_subjects(report)),
         whole=plots.whole(report),
@@ -119,9 +119,9 @@ _NAMES = {
 }  # fmt: skip
 _OTHERS = {
     "gap_error": "gaps off", "cross_share": "cross term",
-    "cancellation_median": "cancelled, median", "cancellation_p99": "p99",
-    "cancellation_max": "max", "digits_min": "digits, min", "digits_p1": "p1",
-    "digits_median": "median", "fovea": "fovea", "stagnation": "stagnation",
+    "cancellation_median": "cancelled, median", "cancellation_p99": "cancelled, p99",
+    "cancellation_max": "cancelled, max", "digits_min": "digits, min", "digits_p1": "digits, p1",
+    "digits_median": "digits, median", "fovea": "fovea", "stagnation": "stagnation",
     "versor_defect": "versor defect", "metric_change": "metric change",
     "sqnr_change": "since baseline",
 }  # fmt: skip

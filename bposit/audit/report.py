@@ -69,7 +69,13 @@ def build(
         "complete": complete,
         "settings": {"formats": [f.name for f in formats], **settings},
         "environment": environment(),
-        "inputs": [{"name": s.path.name, "sha256": s.sha256, "bytes": s.bytes} for s in sources],
+        "inputs": [
+            {"name": path.name, "sha256": sha256, "bytes": size}
+            for path, sha256, size in [
+                *((s.path, s.sha256, s.bytes) for s in sources),
+                *((path, *found) for s in sources for path, found in s.beside.items()),
+            ]
+        ],
         "formats": [_described(f) for f in formats],
         "summary": [],
         "tensors": [_tensor(t) for t in tensors],

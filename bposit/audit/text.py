@@ -12,7 +12,7 @@ from .gate import Gate, value
 from .report import Report, firing, groups
 from .source import shown
 
-__all__ = ["decibel_text", "junit", "markdown", "number_text", "title", "worst_first"]
+__all__ = ["decibel_text", "junit", "markdown", "number_text", "short", "title", "worst_first"]
 
 _SHOWN = 60  # characters of a name
 _ROWS = 40  # of a table
@@ -46,6 +46,13 @@ def main_figure(report: Report) -> str:
     return "cumulative_sqnr" if report["kind"] == "model" else "sqnr"
 
 
+_CEILINGS = {
+    "cumulative_sqnr": "ceiling", "worst_sqnr": "worst_ceiling", "median_sqnr": "median_ceiling",
+    "local_sqnr": "local_ceiling", "quantization_sqnr": "local_ceiling",
+    "accumulation_sqnr": "local_ceiling", "rounding_sqnr": "local_ceiling",
+}  # fmt: skip
+
+
 def decibel_text(row: dict[str, Any], figure: str) -> str:
     """An SQNR: 61.2, exact, failed, ≥ 290, or – where there is none."""
     found = value(row, figure)
@@ -55,7 +62,7 @@ def decibel_text(row: dict[str, Any], figure: str) -> str:
         return "failed"
     if found == inf:
         return "exact"
-    floor = row.get("ceiling")
+    floor = row.get(_CEILINGS.get(figure, ""))
     return f"≥ {floor:.0f}" if floor is not None and found > floor else f"{found:.1f}"
 
 
@@ -69,10 +76,15 @@ def number_text(x: float | None) -> str:
 COLUMNS = ("saturated", "to_minpos", "to_zero", "infinite", "nar")
 
 
+def short(name: str) -> str:
+    """The first visible characters of a name."""
+    found = shown(name)
+    return found if len(found) <= _SHOWN else f"{found[: _SHOWN - 1]}…"
+
+
 def cells(name: str, row: dict[str, Any], figure: str) -> Iterator[str]:
     """One row as text; the name as visible characters."""
-    short = shown(name)
-    yield short if len(short) <= _SHOWN else f"{short[: _SHOWN - 1]}…"
+    yield short(name)
     form = row["format"]
     yield f"{form}, {row['accumulate']}" if row.get("accumulate") else form
     yield decibel_text(row, figure)

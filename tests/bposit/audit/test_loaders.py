@@ -1,12 +1,14 @@
 """Good files are read whole, hostile ones refused in one line, before anything is allocated."""
 
 import io
+import json
 import os
 import pickle
 import resource
 import struct
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from bposit.audit.loaders import load
 from bposit.errors import BadInput
 
+from ..running import good
 from .files import Array, npy, npz, safetensors, safetensors_bytes
 
 X = np.linspace(-3, 4, 12).reshape(3, 4)
@@ -300,6 +303,10 @@ def test_onnx(tmp_path: Path) -> None:
         tmp_path / "b.onnx", lambda t: external(t, "data/w.bin", offset="4", length="48")
     )
     assert np.array_equal(read(path)["w"], X.astype(np.float32))
+    digest = sha256((tmp_path / "data" / "w.bin").read_bytes()).hexdigest()
+    assert list(load(path).beside.values()) == [(digest, 52)]
+    made = json.loads(good("audit", str(path), "--json"))
+    assert [(i["name"], i["bytes"]) for i in made["inputs"]][1:] == [("w.bin", 52)]
     bf16 = onnx.helper.make_tensor("w", onnx.TensorProto.BFLOAT16, [3], [1.0, 2.5, -3.0])
     path = onnx_model(tmp_path / "c.onnx", lambda t: t.CopyFrom(bf16))
     assert np.array_equal(read(path)["w"].astype(float), [1.0, 2.5, -3.0])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bposit.audit import Audit, add_to_tensorboard, delivery, load_schema
+from bposit.audit import Audit, add_to_tensorboard, delivery, load_schema, text
 from bposit.audit.formats import parse
 from bposit.audit.training import Weights, added
 from bposit.errors import BadInput
@@ -710,3 +710,19 @@ def test_a_gate_on_formats_that_accumulate_differently(script: Path) -> None:
     for limit, code in (("400", 1), ("4", 0)):
         gate = f"cumulative_sqnr[bposit16] < {limit} and cumulative_sqnr[bfloat16] < {limit}"
         assert run("audit", f"{script}:named", *common, "--fail-if", gate).exit_code == code
+
+
+def test_no_text_claims_more_than_its_ceiling() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(linear([[0.1, 0.3]]), linear([[0.7], [0.2]]))
+    made = audited(model, torch.randn(3, 2), formats="bposit32")
+    (over,) = made["summary"]
+    row = made["layers"][1]["rows"][0]
+    assert over["worst_ceiling"] in {layer["rows"][0]["ceiling"] for layer in made["layers"]}
+    assert row["local_ceiling"] > row["ceiling"]
+    high = {"worst_sqnr": 400.0, "median_sqnr": 400.0}
+    shown = text.summary_cells({**over, **high})[1:3]
+    assert shown == [f"≥ {over[f'{which}_ceiling']:.0f}" for which in ("worst", "median")]
+    between = (row["ceiling"] + row["local_ceiling"]) / 2
+    assert text.decibel_text({**row, "local_sqnr": between}, "local_sqnr") == f"{between:.1f}"
+    assert text.decibel_text({**row, "cumulative_sqnr": between}, "cumulative_sqnr")[0] == "≥"
