@@ -68,7 +68,7 @@ def value(row: Row, figure: str) -> float | None:
             return float("nan")
         if row.get(f"{prefix}exact"):
             return inf
-    elif found is None and row.get("failed"):
+    elif found is None and row.get("metric_failed" if figure == "metric_change" else "failed"):
         return float("nan")
     return None if found is None else float(found)
 

@@ -235,6 +235,7 @@ def read(path: Path) -> tuple[Report, str]:
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: no report.json: {error}") from None
     try:
+        _ = found["kind"]
         if found["schema_version"] != SCHEMA_VERSION:
             raise BadInput(
                 f"{path}: schema version {found['schema_version']!r}; this is {SCHEMA_VERSION}"

@@ -281,7 +281,7 @@ def test_junit_of_equal_names(twins: list[str]) -> None:
 def test_a_baseline_of_other_types(rows: str, weights: Path, tmp_path: Path) -> None:
     old = tmp_path / "old.json"
     for name in ('"w"', '["w"]'):
-        held = f'[{{"name": {name}, "rows": {rows}}}]'
+        held = f'[{{"name": {name}, "rows": {rows}}}], "kind": "tensors"'
         old.write_text(f'{{"schema_version": 1, "layers": [], "tensors": {held}}}')
         assert "no report" in bad("audit", str(weights), "--baseline", str(old))
 

@@ -726,3 +726,34 @@ def test_no_text_claims_more_than_its_ceiling() -> None:
     between = (row["ceiling"] + row["local_ceiling"]) / 2
     assert text.decibel_text({**row, "local_sqnr": between}, "local_sqnr") == f"{between:.1f}"
     assert text.decibel_text({**row, "cumulative_sqnr": between}, "cumulative_sqnr")[0] == "≥"
+
+
+_METRICS = """
+import torch
+def make():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh())
+def never():
+    return make(), lambda y: float("nan")
+"""
+
+
+def test_gates_on_what_a_model_does_not_have(script: Path) -> None:
+    script.write_text(_METRICS)
+    common = ("--inputs", str(script.with_name("one.npz")), "--formats", "bposit16,mxfp8")
+    for figure in ("metric_change", "versor_defect[bposit16]", "stagnation", "drift_sqnr"):
+        gate = f"nar > 0 or {figure} > 1"
+        assert figure in bad("audit", f"{script}:make", *common, "--fail-if", gate)
+    per_op = ("--accumulate", "per_op", "--fail-if", "cumulative_sqnr[mxfp8] < 300")
+    assert "[mxfp8]" in bad("audit", f"{script}:make", *common, *per_op)
+    never = ("audit", f"{script}:never", *common, "--fail-if", "metric_change > 1")
+    assert run(*never).exit_code == 1
+
+
+def test_a_baseline_of_another_kind(script: Path, tmp_path: Path) -> None:
+    common = ("--inputs", str(script.with_name("one.npz")), "--formats", "bposit16")
+    old = tmp_path / "old.json"
+    old.write_text(good("audit", f"{script}:make", *common, "--json"))
+    good("audit", f"{script}:make", *common, "--baseline", str(old))
+    np.save(tmp_path / "w.npy", np.ones(3))
+    assert "kind" in bad("audit", str(tmp_path / "w.npy"), "--baseline", str(old))
