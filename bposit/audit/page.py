@@ -99,6 +99,9 @@ def _subjects(report: Report) -> Iterator[dict[str, Any]]:
             ("kind", subject.get("dtype") or subject.get("kind")),
             ("narrowest", subject["narrowest"] or "none"),
         ]
+        for row in subject["rows"][:1]:  # alike in all formats
+            facts += [("values", row["n"]), ("zeros", row["zeros"]),
+                      ("not finite", row["nonfinite"])]  # fmt: skip
         if "call" in subject:
             facts += [("call", subject["call"]), ("step", subject["step"])]
         for best in subject.get("best", []):
@@ -120,7 +123,8 @@ _NAMES = {
 _OTHERS = {
     "gap_error": "gaps off", "cross_share": "cross term",
     "cancellation_median": "cancelled, median", "cancellation_p99": "cancelled, p99",
-    "cancellation_max": "cancelled, max", "digits_min": "digits, min", "digits_p1": "digits, p1",
+    "cancellation_max": "cancelled, max", "cancellation_total": "cancelled wholly",
+    "digits_min": "digits, min", "digits_p1": "digits, p1",
     "digits_median": "digits, median", "fovea": "fovea", "stagnation": "stagnation",
     "versor_defect": "versor defect", "metric_change": "metric change",
     "sqnr_change": "since baseline",

@@ -75,6 +75,17 @@ def test_hostile_names_are_text(page: Path) -> None:
     assert "49" not in shown
 
 
+def test_what_all_formats_share_is_told_once(tmp_path: Path) -> None:
+    x = np.array([0, 0, 1.1, np.nan, np.inf, -np.inf, 7], np.float32)
+    safetensors(tmp_path / "w.safetensors", {"w": x})
+    good("audit", str(tmp_path / "w.safetensors"), "--formats", "bposit16,float16", "--out",
+         str(tmp_path))  # fmt: skip
+    found = Page((tmp_path / "report.html").read_text()).texts
+    facts = list(zip(found["dt"], found["dd"], strict=True))
+    for fact in (("values", "7"), ("zeros", "2"), ("not finite", "3")):
+        assert facts.count(fact) == 1
+
+
 def test_names_without_end_or_without_characters(tmp_path: Path) -> None:
     x = np.array([1.1], np.float32)
     safetensors(tmp_path / "w.safetensors", {"n" * 9999: x, "": x / x})
