@@ -22,7 +22,7 @@ from ..errors import BadInput
 from . import report as reports
 from . import text
 from .formats import Format, parse_all
-from .gate import Gate
+from .gate import Gate, value
 from .loaders import load
 from .report import LAYER_FIGURES, TENSOR_FIGURES, Report
 from .source import Source, shown
@@ -35,6 +35,8 @@ _WIDE = 140  # columns in which all of it fits
 _NARROW = (0, 1, 2, 3, 10, 11)
 _BRIEF = (0, 1, 2, 3, 5, 8)
 _INTERRUPTED = 130
+_OF_STEPS = frozenset({"stagnation", "drift_sqnr"})  # of several calls, which no command makes
+_OF_SOME = frozenset({"metric_change", "versor_defect"})  # of a metric, of rotors
 
 
 @dataclass(frozen=True)
@@ -72,20 +74,24 @@ def run(given: Options) -> int:
     script = [t for t in given.targets if re.search(r"\.py:[^/\\]*$", t)]
     if script and len(given.targets) > 1:
         raise BadInput(f"{script[0]}: a script is audited alone, not with other files")
-    formats = parse_all(given.formats or DEFAULT_FORMATS)
+    formats = parse_all(DEFAULT_FORMATS if given.formats is None else given.formats)
     gate = Gate.parse(given.fail_if) if given.fail_if is not None else None
     if gate:
-        known = LAYER_FIGURES if script else TENSOR_FIGURES
+        known = LAYER_FIGURES - _OF_STEPS if script else TENSOR_FIGURES
         if given.baseline is None:
             known -= {"sqnr_change"}
         gate.check(known, [f.name for f in formats])
     chosen = _pattern(given.layers)
     old = reports.read(given.baseline) if given.baseline is not None else None
+    if old is not None and old[0]["kind"] != ("model" if script else "tensors"):
+        raise BadInput(f"{given.baseline}: it is a report of another kind")
     measure = _model if script else _files
     with _termination_interrupts():
         made, interrupted = measure(given, formats, chosen)
     if old is not None:
         reports.compare(made, *old)
+    if gate and not interrupted:
+        _check_measured(made, gate)
     fired = reports.judge(made, gate) if gate else False
     if given.out is not None:
         reports.write(made, given.out)
@@ -106,6 +112,17 @@ def _termination_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _check_measured(made: Report, gate: Gate) -> None:
+    """Raise BadInput where a condition is on what this model does not have: it would never fire."""
+    for figure, form in gate.named:
+        rows = [row for _, rows in reports.groups(made) for row in rows
+                if form in (None, row["format"])]  # fmt: skip
+        absent = figure in _OF_SOME and all(value(row, figure) is None for row in rows)
+        if not rows or absent:
+            what = figure if form is None else f"{figure}[{form}]"
+            raise BadInput(f"--fail-if: {what} has no value for any layer")
+
+
 def _pattern(given: str | None) -> Callable[[str], bool]:
     if given is None:
         return lambda _: True
@@ -119,9 +136,9 @@ def _pattern(given: str | None) -> Callable[[str], bool]:
 def _files(
     given: Options, formats: Sequence[Format], chosen: Callable[[str], bool]
 ) -> tuple[Report, bool]:
-    for option, value in (("inputs", given.inputs), ("accumulate", given.accumulate),
+    for option, given_value in (("inputs", given.inputs), ("accumulate", given.accumulate),
                           ("sample", given.sample)):  # fmt: skip
-        if value is not None:
+        if given_value is not None:
             raise BadInput(
                 f"--{option} is for script.py:factory; of files every value is counted, and"
                 " rounded once"

@@ -161,7 +161,8 @@ def expression(
         Scaled formats have no arithmetic, and are refused.
 
     Returns a report of kind "expression" with one layer. Raises BadInput where the reference
-    cannot be computed, or a format has no arithmetic; what the function itself raises is passed on.
+    cannot be computed, a format has no arithmetic, or NumPy left the format; what the function
+    itself raises is passed on.
     """
     chosen = parse_all(formats)
     given = [np.asarray(a, np.float64) for a in args]
@@ -199,12 +200,22 @@ def _computed(function: Callable[..., Any], given: list[F8], form: Format) -> F8
         made = np.asarray(function(*arrays))
         if getattr(made.dtype, "spec", None) == spec:
             return np.asarray(posit.decode(posit.bits(made), spec))
-        return np.asarray(made, np.float64)
+        return _no_float(made, form)
     if not isinstance(form, Float):
         raise BadInput(f"{form.name} scales whole tensors: it has no arithmetic")
     with np.errstate(all="ignore"):
         made = np.asarray(function(*(form.nearest(x).astype(form.dtype) for x in given)))
-        return made.astype(np.float64)
+        return made.astype(np.float64) if made.dtype == form.dtype else _no_float(made, form)
+
+
+def _no_float(made: npt.NDArray[Any], form: Format) -> F8:
+    """A result of another type than the format's: integers are exact, floats are refused."""
+    if made.dtype.kind not in "iub":
+        raise BadInput(
+            f"{form.name}: the result is {made.dtype}, so that it was not computed in the format;"
+            " give constants its dtype: np.asarray(2.2, x.dtype)"
+        )
+    return made.astype(np.float64)
 
 
 def _row(near: F8, wanted: list[Fraction | None], found: F8, form: Format) -> dict[str, Any]:

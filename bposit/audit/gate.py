@@ -6,10 +6,11 @@
 
 Each row of a report (a tensor or layer in a format) is judged. ``figure`` is the row's own;
 ``figure[format]`` that of the same tensor or layer in the named format, and is judged in the rows
-of the formats that the condition names. Where a figure has no value because something failed (NaN
-made from finite input, nothing to compare) the comparison is neither true nor false, and the
-condition fires unless the rest makes it false. What does not apply to a row is left out of an
-"or", and makes an "and" or "not" of it not apply; a condition that does not apply does not fire.
+of the formats that the condition names. Of several ways of accumulating it is that of the row, or
+the first where the named format has none so called. Where a figure has no value because something
+failed (NaN made from finite input, nothing to compare) the comparison is neither true nor false,
+and the condition fires unless the rest makes it false. What does not apply to a row is left out of
+an "or", and makes an "and" or "not" of it not apply; a condition that does not apply does not fire.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def value(row: Row, figure: str) -> float | None:
             return float("nan")
         if row.get(f"{prefix}exact"):
             return inf
-    elif found is None and row.get("failed"):
+    elif found is None and row.get("metric_failed" if figure == "metric_change" else "failed"):
         return float("nan")
     return None if found is None else float(found)
 
@@ -197,7 +198,9 @@ class _Reader:
             elif row["format"] not in {f for _, f in self.named}:
                 return _ABSENT
             else:
-                found = next((value(r, figure) for r in group if r["format"] == form), None)
+                named = [r for r in group if r["format"] == form]
+                alike = [r for r in named if r.get("accumulate") == row.get("accumulate")]
+                found = value((alike or named)[0], figure) if named else None
             if found is None:
                 return _ABSENT
             if isnan(found):

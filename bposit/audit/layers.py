@@ -87,7 +87,10 @@ def product(rows: F8, weight: F8, kind: type[np.floating[Any]]) -> F8:
 
 
 def outputs(call: Any, args: Any, kwargs: Any, form: Format) -> Any:
-    """What a unit gives in float64 with parameters and arguments that are the format's."""
+    """What a unit gives in float64 with parameters and arguments that are the format's.
+
+    What it changes in place is changed in the arguments.
+    """
     import torch
 
     from torch_bridge import audit as hooks
@@ -95,16 +98,15 @@ def outputs(call: Any, args: Any, kwargs: Any, form: Format) -> Any:
     if type(call.unit) is torch.nn.Embedding and not form.is_scaled:  # rows are rounded alone
         return hooks.map_floats(lambda t: quantized(t, form), call.forward(*args, **kwargs))
     given, named = (hooks.map_floats(lambda t: quantized(t, form), x) for x in (args, kwargs))
-    return _run(call.unit, form, given, named)
+    made = _run(call, form, given, named)
+    hooks.write_back(lambda t: quantized(t, form), (args, kwargs), (given, named))
+    return made
 
 
-def _run(unit: Any, form: Format, args: Any, kwargs: Any) -> Any:
+def _run(call: Any, form: Format, args: Any, kwargs: Any) -> Any:
     """A unit in float64 with the format's parameters."""
-    import torch
-
-    parameters = {name: quantized(p, form) for name, p in unit.named_parameters()}
-    with torch.no_grad():
-        return torch.func.functional_call(unit, parameters, args, kwargs)
+    parameters = {name: quantized(p, form) for name, p in call.unit.named_parameters()}
+    return call.given(parameters, args, kwargs)
 
 
 def _some_output(call: Any, args: Any, kwargs: Any, form: Format, known: Known) -> F8:
@@ -116,8 +118,9 @@ def _some_output(call: Any, args: Any, kwargs: Any, form: Format, known: Known) 
     if not kwargs and hooks.is_by_rows(call.unit, args):
         x = table(args[0])
         rows = torch.from_numpy(held(x[known.rows_at], form, x))
-        return np.ascontiguousarray(_run(call.unit, form, (rows,), {}).numpy()[:, known.columns_at])
-    out = table(hooks.first_float(outputs(call, args, kwargs, form)))
+        return np.ascontiguousarray(_run(call, form, (rows,), {}).numpy()[:, known.columns_at])
+    given, named = hooks.map_floats(lambda t: t.clone(), (args, kwargs))
+    out = table(hooks.first_float(outputs(call.apart(), given, named, form)))
     return np.ascontiguousarray(out[known.rows_at, known.columns_at])
 
 

@@ -8,6 +8,7 @@ this sets says only "at least".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -162,8 +163,11 @@ class Audit:
             known: list[Known] = []
 
             def reference(call: Any, given: Any, named: Any) -> Any:
+                before = call, given, named
+                if type(call.unit) not in hooks.PRODUCTS:  # others may change what they are given
+                    before = call.apart(), *hooks.map_floats(lambda t: t.clone(), (given, named))
                 out = call.forward(*given, **named)
-                known.append(self._reference(call, given, named, out, known))
+                known.append(self._reference(*before, out, known))
                 return out
 
             exact = hooks.run(shadow, args, kwargs, reference)
@@ -230,10 +234,11 @@ class Audit:
             return result
 
         done = hooks.run(shadow, args, kwargs, deliver)
-        shared: dict[str, Any] = {"metric_change": None, "diverged": done.calls != exact.calls}
+        shared: dict[str, Any] = {"metric_change": None, "metric_failed": False,
+                                  "diverged": done.calls != exact.calls}  # fmt: skip
         if self._metric is not None:
             change = float(self._metric(done.output)) - float(self._metric(exact.output))
-            shared["metric_change"] = change
+            shared |= {"metric_change": change, "metric_failed": not isfinite(change)}
         if shared["diverged"]:  # the calls no longer mean the same
             shared |= {"cumulative_sqnr": None, "cumulative_exact": False,
                        "cumulative_failed": True}  # fmt: skip

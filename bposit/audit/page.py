@@ -47,7 +47,7 @@ def html(report: Report) -> str:
         script=Markup(script),
         headings=text.HEADINGS,
         summary_headings=text.SUMMARY,
-        summary=[(text.summary_cells(row), shown(row["worst"])) for row in report["summary"]],
+        summary=[(text.summary_cells(row), text.short(row["worst"])) for row in report["summary"]],
         rows=list(_rows(report, figure)),
         subjects=list(_subjects(report)),
         whole=plots.whole(report),
@@ -99,6 +99,9 @@ def _subjects(report: Report) -> Iterator[dict[str, Any]]:
             ("kind", subject.get("dtype") or subject.get("kind")),
             ("narrowest", subject["narrowest"] or "none"),
         ]
+        for row in subject["rows"][:1]:  # alike in all formats
+            facts += [("values", row["n"]), ("zeros", row["zeros"]),
+                      ("not finite", row["nonfinite"])]  # fmt: skip
         if "call" in subject:
             facts += [("call", subject["call"]), ("step", subject["step"])]
         for best in subject.get("best", []):
@@ -119,9 +122,10 @@ _NAMES = {
 }  # fmt: skip
 _OTHERS = {
     "gap_error": "gaps off", "cross_share": "cross term",
-    "cancellation_median": "cancelled, median", "cancellation_p99": "p99",
-    "cancellation_max": "max", "digits_min": "digits, min", "digits_p1": "p1",
-    "digits_median": "median", "fovea": "fovea", "stagnation": "stagnation",
+    "cancellation_median": "cancelled, median", "cancellation_p99": "cancelled, p99",
+    "cancellation_max": "cancelled, max", "cancellation_total": "cancelled wholly",
+    "digits_min": "digits, min", "digits_p1": "digits, p1",
+    "digits_median": "digits, median", "fovea": "fovea", "stagnation": "stagnation",
     "versor_defect": "versor defect", "metric_change": "metric change",
     "sqnr_change": "since baseline",
 }  # fmt: skip

@@ -120,7 +120,8 @@ def _histogram(
                 continue
             here = y(part["fraction_bits"] + 1)
             path += f"{'L' if path else 'M'}{x(part['from'])} {here}L{x(part['to'] + 1)} {here}"
-        lines.append(Line(form["name"], k % _STYLES, path))
+        name = form["name"] + (" before its scale" if form.get("scaled") else "")
+        lines.append(Line(name, k % _STYLES, path))
     step = max(1, -(-(high - low) // _LABELS))
     across = [(x(e), f"2^{e}") for e in range(low - low % step + step, high, step)]
     up = [(y(b), str(b)) for b in range(0, most + 1, max(1, -(-most // 5)))]

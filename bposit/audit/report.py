@@ -10,6 +10,7 @@ import os
 import platform
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -29,7 +30,7 @@ from .summary import summary
 
 __all__ = [
     "LAYER_FIGURES", "SCHEMA_VERSION", "TENSOR_FIGURES", "Report", "build", "check_folder",
-    "compare", "dumps", "groups", "judge", "load_schema", "read", "write",
+    "compare", "dumps", "firing", "groups", "judge", "load_schema", "read", "write",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -68,7 +69,13 @@ def build(
         "complete": complete,
         "settings": {"formats": [f.name for f in formats], **settings},
         "environment": environment(),
-        "inputs": [{"name": s.path.name, "sha256": s.sha256, "bytes": s.bytes} for s in sources],
+        "inputs": [
+            {"name": path.name, "sha256": sha256, "bytes": size}
+            for path, sha256, size in [
+                *((s.path, s.sha256, s.bytes) for s in sources),
+                *((path, *found) for s in sources for path, found in s.beside.items()),
+            ]
+        ],
         "formats": [_described(f) for f in formats],
         "summary": [],
         "tensors": [_tensor(t) for t in tensors],
@@ -153,45 +160,53 @@ def groups(report: Report) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield f"{layer['name']}{call}", layer["rows"]
 
 
+def firing(report: Report, gate: Gate) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows for which the gate fires, each with a name to show."""
+    for name, rows in groups(report):
+        for row in rows:
+            if gate.fires(row, rows):
+                yield name, row
+
+
 def judge(report: Report, gate: Gate) -> bool:
     """Write down for which rows the gate fires; returns whether it does for any."""
     fired = [
         {"name": name, "format": row["format"], "accumulate": row.get("accumulate")}
-        for name, rows in groups(report)
-        for row in rows
-        if gate.fires(
-            row, [r for r in rows if r.get("accumulate") == row.get("accumulate")] or rows
-        )
+        for name, row in firing(report, gate)
     ]
     report["gate"] = {"fail_if": gate.text, "fired": bool(fired), "rows": fired}
     return bool(fired)
 
 
+def _keyed(report: Report) -> Iterator[tuple[tuple[str, int, str, str | None], dict[str, Any]]]:
+    """Rows with what makes them the same in two reports; of equal names the first, second, …"""
+    met: Counter[str] = Counter()
+    for name, rows in groups(report):
+        for row in rows:
+            yield (name, met[name], row["format"], row.get("accumulate")), row
+        met[name] += 1
+
+
 def compare(report: Report, old: Report, sha256: str) -> None:
     """Give each row its ``sqnr_change`` in dB since ``old``, and list what changed."""
     figure = "cumulative_sqnr" if report["kind"] == "model" else "sqnr"
-    before = {
-        (name, row["format"], row.get("accumulate")): row
-        for name, rows in groups(old)
-        for row in rows
-    }
+    before = dict(_keyed(old))
     changed, new = [], 0
-    for name, rows in groups(report):
-        for row in rows:
-            past = before.pop((name, row["format"], row.get("accumulate")), None)
-            row["sqnr_change"] = None
-            if past is None:
-                new += 1
-                continue
-            now, then = value(row, figure), value(past, figure)
-            if now is None or then is None:
-                continue
-            same = now == then or (isnan(now) and isnan(then))
-            row["sqnr_change"] = 0.0 if same else rounded(now - then)
-            if not same:
-                changed.append({"name": name, "format": row["format"],
-                                "accumulate": row.get("accumulate"),
-                                "before": rounded(then), "after": rounded(now)})  # fmt: skip
+    for key, row in _keyed(report):
+        past = before.pop(key, None)
+        row["sqnr_change"] = None
+        if past is None:
+            new += 1
+            continue
+        now, then = value(row, figure), value(past, figure)
+        if now is None or then is None:
+            continue
+        same = now == then or (isnan(now) and isnan(then))
+        row["sqnr_change"] = 0.0 if same else rounded(now - then)
+        if not same:
+            changed.append({"name": key[0], "format": row["format"],
+                            "accumulate": row.get("accumulate"),
+                            "before": rounded(then), "after": rounded(now)})  # fmt: skip
     report["baseline"] = {
         "sha256": sha256, "changed": changed, "new": new, "gone": len(before),
     }  # fmt: skip
@@ -220,13 +235,18 @@ def read(path: Path) -> tuple[Report, str]:
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: no report.json: {error}") from None
     try:
+        _ = found["kind"]
         if found["schema_version"] != SCHEMA_VERSION:
             raise BadInput(
                 f"{path}: schema version {found['schema_version']!r}; this is {SCHEMA_VERSION}"
             )
         for name, rows in groups(found):
             for row in rows:
-                _ = f"{name}", f"{row['format']}", value(row, "sqnr"), value(row, "cumulative_sqnr")
+                mode = row.get("accumulate")
+                words = name, row["format"], "" if mode is None else mode
+                if not all(isinstance(word, str) for word in words):
+                    raise TypeError
+                _ = value(row, "sqnr"), value(row, "cumulative_sqnr")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, BadInput):
             raise

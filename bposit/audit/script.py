@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +49,20 @@ def audit_script(
     except ImportError:
         raise BadInput(f"{target}: auditing a model needs torch: install bposit[torch]") from None
     compared = DEFAULT_SAMPLE if sample is None else sample
+    sources = [_source(script), _source(inputs)]  # as they are before the script runs
     audit, interrupted = None, False
     try:
-        model, metric = _made(script, name)
-        audit = Audit(model, formats, accumulate=accumulate, sample=compared, metric=metric,
-                      chosen=chosen, bound=bound, best=best, progress=progress)  # fmt: skip
-        audit.measure(**arrays)
+        with _surroundings(script):
+            model, metric = _made(script, name)
+            audit = Audit(model, formats, accumulate=accumulate, sample=compared, metric=metric,
+                          chosen=chosen, bound=bound, best=best, progress=progress)  # fmt: skip
+            audit.measure(**arrays)
     except KeyboardInterrupt:
         interrupted = True
     except BadInput:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise BadInput(f"{target}: running the model failed: {_said(error)}") from None
-    sources = [_source(script), _source(inputs)]
     if audit is None:  # interrupted in the factory
         settings = {"bound": bound, "best": best, "sample": compared}
         found = report.build("model", formats, settings, sources=sources, complete=False)
@@ -72,6 +75,20 @@ def audit_script(
     if not found["layers"] and not interrupted:
         raise BadInput(f"{target}: no layer was called, or --layers chose none of them")
     return found, interrupted
+
+
+@contextmanager
+def _surroundings(script: Path) -> Iterator[None]:
+    """The script finds its neighbours, prints to standard error, and may change its directory."""
+    folder, here = str(script.resolve().parent), Path.cwd()
+    sys.path.insert(0, folder)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.chdir(here)
+        if folder in sys.path:
+            sys.path.remove(folder)
 
 
 def _source(path: Path) -> Source:
@@ -101,18 +118,15 @@ def _arrays(path: Path, max_bytes: int) -> dict[str, Any]:
 def _made(script: Path, name: str) -> tuple[Any, Callable[[Any], Any] | None]:
     import torch
 
-    sys.path.insert(0, str(script.resolve().parent))
     try:
         factory = runpy.run_path(str(script)).get(name)
         if not callable(factory):
             raise BadInput(f"{script}: it has no function {name!r}")
         found = factory()
-    except BadInput:
+    except (BadInput, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise BadInput(f"{script}:{name} failed: {_said(error)}") from None
-    finally:
-        sys.path.pop(0)
     model, metric = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
     if not isinstance(model, torch.nn.Module) or not (metric is None or callable(metric)):
         raise BadInput(
@@ -123,5 +137,8 @@ def _made(script: Path, name: str) -> tuple[Any, Callable[[Any], Any] | None]:
 
 
 def _said(error: BaseException) -> str:
-    line = str(error).strip().partition("\n")[0][:200]
+    try:
+        line = str(error).strip().partition("\n")[0][:200]
+    except Exception:
+        line = ""
     return f"{type(error).__name__}: {line}" if line else type(error).__name__

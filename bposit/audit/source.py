@@ -36,13 +36,17 @@ class Tensor:
 
 @dataclass
 class Source:
-    """A file: the tensors of floats in it, and why others were left out."""
+    """A file: the tensors of floats in it, and why others were left out.
+
+    ``beside`` are more files with data of it.
+    """
 
     path: Path
     sha256: str = ""
     bytes: int = 0
     tensors: list[Tensor] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    beside: dict[Path, tuple[str, int]] = field(default_factory=dict)  # SHA-256, bytes
 
     def add(
         self, name: str, dtype: str, shape: tuple[int, ...], load: Callable[[], npt.NDArray[Any]]
@@ -81,4 +85,4 @@ def hashed(path: Path) -> str:
 
 def shown(name: str) -> str:
     """A name as one line of visible characters: everything else as its escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name) or "(no name)"

@@ -42,6 +42,7 @@ def _of(rows: _Rows, figure: str, bound: float) -> dict[str, Any]:
     for name, (_, row) in (("worst", ranked[0]), ("median", ranked[(len(ranked) - 1) // 2])):
         found[f"{name}_sqnr"] = row[figure]
         found |= {f"{name}_{k}": row[f"{prefix}{k}"] for k in ("exact", "failed")}
+        found[f"{name}_ceiling"] = row.get("ceiling")
     found["reached"] = sum(_rank(row, figure) >= bound for _, row in rows)
     return found | {k: sum(int(row[k]) for _, row in rows) for k in _TOTALS}
 

@@ -83,6 +83,8 @@ def _one(  # noqa: PLR0917
                        best=best, pool=pool, threads=threads, progress=progress)  # fmt: skip
     except MemoryError:
         raise BadInput(f"{given.name[:80]}: {given.size} values do not fit in memory") from None
+    except OSError as error:  # of mapping a file, where the address space is bounded or it is gone
+        raise BadInput(f"{given.name[:80]}: {error.strerror or error}") from None
     made.file = file
     return made
 

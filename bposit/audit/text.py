@@ -8,11 +8,11 @@ from math import inf, isnan
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from .gate import value
-from .report import Report, groups
+from .gate import Gate, value
+from .report import Report, firing, groups
 from .source import shown
 
-__all__ = ["decibel_text", "junit", "markdown", "number_text", "title", "worst_first"]
+__all__ = ["decibel_text", "junit", "markdown", "number_text", "short", "title", "worst_first"]
 
 _SHOWN = 60  # characters of a name
 _ROWS = 40  # of a table
@@ -46,6 +46,13 @@ def main_figure(report: Report) -> str:
     return "cumulative_sqnr" if report["kind"] == "model" else "sqnr"
 
 
+_CEILINGS = {
+    "cumulative_sqnr": "ceiling", "worst_sqnr": "worst_ceiling", "median_sqnr": "median_ceiling",
+    "local_sqnr": "local_ceiling", "quantization_sqnr": "local_ceiling",
+    "accumulation_sqnr": "local_ceiling", "rounding_sqnr": "local_ceiling",
+}  # fmt: skip
+
+
 def decibel_text(row: dict[str, Any], figure: str) -> str:
     """An SQNR: 61.2, exact, failed, ≥ 290, or – where there is none."""
     found = value(row, figure)
@@ -55,7 +62,7 @@ def decibel_text(row: dict[str, Any], figure: str) -> str:
         return "failed"
     if found == inf:
         return "exact"
-    floor = row.get("ceiling")
+    floor = row.get(_CEILINGS.get(figure, ""))
     return f"≥ {floor:.0f}" if floor is not None and found > floor else f"{found:.1f}"
 
 
@@ -69,10 +76,15 @@ def number_text(x: float | None) -> str:
 COLUMNS = ("saturated", "to_minpos", "to_zero", "infinite", "nar")
 
 
+def short(name: str) -> str:
+    """The first visible characters of a name."""
+    found = shown(name)
+    return found if len(found) <= _SHOWN else f"{found[: _SHOWN - 1]}…"
+
+
 def cells(name: str, row: dict[str, Any], figure: str) -> Iterator[str]:
     """One row as text; the name as visible characters."""
-    short = shown(name)
-    yield short if len(short) <= _SHOWN else f"{short[: _SHOWN - 1]}…"
+    yield short(name)
     form = row["format"]
     yield f"{form}, {row['accumulate']}" if row.get("accumulate") else form
     yield decibel_text(row, figure)
@@ -142,14 +154,14 @@ def _md(text: str) -> str:
 
 def junit(report: Report) -> str:
     """A test case for each row, which fails where the gate fired."""
-    gate = report.get("gate") or {"rows": [], "fail_if": ""}
-    fired = {(r["name"], r["format"], r["accumulate"]) for r in gate["rows"]}
+    gate = report.get("gate")
+    fired = {id(row) for _, row in firing(report, Gate.parse(gate["fail_if"]))} if gate else set()
     cases = []
     for name, rows in groups(report):
         for row in rows:
             form = row["format"] + (f" {row['accumulate']}" if row.get("accumulate") else "")
             head = f"<testcase classname={_xml(shown(name))} name={_xml(form)}"
-            if (name, row["format"], row.get("accumulate")) not in fired:
+            if gate is None or id(row) not in fired:
                 cases.append(f"  {head}/>")
                 continue
             told = f"{gate['fail_if']}; SQNR {decibel_text(row, main_figure(report))} dB"
@@ -163,7 +175,7 @@ def junit(report: Report) -> str:
                      "</testcase>")  # fmt: skip
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<testsuite name="bposit audit" tests="{len(cases)}" failures="{len(gate["rows"])}"'
+        f'<testsuite name="bposit audit" tests="{len(cases)}" failures="{len(fired)}"'
         f' errors="{errors}">\n' + "\n".join(cases) + "\n</testsuite>\n"
     )
 

@@ -6,7 +6,7 @@ happens between units (residual additions, functional calls) runs as it stands, 
 
 from .forms import PRODUCTS, Linear, is_by_rows, linear_form
 from .units import Call, Run, run, shadow, single_threaded, units
-from .values import first_float, map_floats
+from .values import first_float, map_floats, write_back
 
 __all__ = [
     "PRODUCTS",
@@ -21,4 +21,5 @@ __all__ = [
     "shadow",
     "single_threaded",
     "units",
+    "write_back",
 ]

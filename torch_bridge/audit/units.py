@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from .values import first_float, in_float64
@@ -43,6 +43,37 @@ class Call:
     index: int
     unit: nn.Module
     forward: Callable[..., Any]
+
+    def apart(self) -> Call:
+        """The same call of a unit with a state of its own; torch's units keep none."""
+        own = getattr(self.forward, "__func__", None)
+        if type(self.unit).__module__.startswith("torch.nn.") or own is not type(self.unit).forward:
+            return self
+        made = _copy(self.unit)
+        vars(made).pop("forward", None)
+        return Call(self.name, self.index, made, made.forward)
+
+    def given(self, parameters: Mapping[str, Tensor], args: Any, kwargs: Any) -> Any:
+        """What ``forward`` returns with other parameters; the unit's hooks are not for it."""
+        bare, named = _Bare(self), {f"unit.{k}": p for k, p in parameters.items()}
+        with torch.no_grad():
+            return torch.func.functional_call(bare, named, args, kwargs)
+
+
+class _Bare(nn.Module):
+    """A unit without its hooks, which run where the model calls it."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.unit, self.own = call.unit, call.forward
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.own(*args, **kwargs)
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    """A copy that shares its parameters; buffers and whatever it keeps are its own."""
+    return copy.deepcopy(module, {id(p): p for p in module.parameters()})
 
 
 @dataclass
@@ -131,7 +162,11 @@ def _in_other_hands(unit: nn.Module, forward: Callable[..., Any]) -> Iterator[No
 
 
 def run(model: nn.Module, args: Any, kwargs: Mapping[str, Any], deliver: Deliver) -> Run:
-    """Run a shadow; what ``deliver(call, args, kwargs)`` returns is the call's output."""
+    """Run a shadow; what ``deliver(call, args, kwargs)`` returns is the call's output.
+
+    Nothing that the model keeps or draws at random in a run reaches the next one.
+    """
+    model = _copy(model)
     calls: list[tuple[str, int]] = []
     counts: Counter[str] = Counter()
     between = _Between()
@@ -154,6 +189,8 @@ def run(model: nn.Module, args: Any, kwargs: Mapping[str, Any], deliver: Deliver
         return forward
 
     with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        torch.default_generator.manual_seed(0)
         for name, unit in units(model).items():
             stack.enter_context(_in_other_hands(unit, handed_out(name, unit)))
         given, named = in_float64(args), in_float64(kwargs)

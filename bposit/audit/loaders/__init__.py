@@ -40,6 +40,8 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> Source:
             )
         read(source, max_bytes)
         source.sha256 = hashed(path)
+        for more in source.beside:
+            source.beside[more] = hashed(more), more.stat().st_size
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}") from None
     except MemoryError:

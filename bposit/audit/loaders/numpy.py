@@ -64,7 +64,7 @@ def header(head: bytes, where: str) -> Header:
         raise BadInput(f"{where}: no array in .npy format can be read: {error}") from None
     if dtype.hasobject:
         raise BadInput(f"{where}: it holds pickled objects, which are never loaded")
-    if any(n < 0 or n >= 1 << 62 for n in shape):
+    if any(type(n) is not int or not 0 <= n < 1 << 62 for n in shape):
         raise BadInput(f"{where}: its shape {str(shape)[:60]} is not possible")
     return shape, fortran, dtype, stream.tell()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ def read(source: Source, max_bytes: int) -> None:
         if kind is None or not prod(shape):
             source.add(name, dtype, shape, partial(np.empty, 0))
         elif given.data_location == onnx.TensorProto.EXTERNAL:
-            source.add(name, dtype, shape, _external(path, given, dtype, kind, shape))
+            source.add(name, dtype, shape, _external(source, given, dtype, kind, shape))
         else:
             if not given.raw_data and prod(shape) > source.bytes:
                 raise BadInput(f"{where} has {prod(shape)} elements, more than the file has bytes")
@@ -87,8 +87,9 @@ def _inline(
 
 
 def _external(
-    path: Path, given: Any, dtype: str, kind: np.dtype[Any], shape: tuple[int, ...]
+    source: Source, given: Any, dtype: str, kind: np.dtype[Any], shape: tuple[int, ...]
 ) -> Any:
+    path = source.path
     where = f"{path}: {given.name[:60]!r}"
     entries = {e.key: e.value for e in given.external_data}
     location = PurePosixPath(entries.get("location", ""))
@@ -105,4 +106,5 @@ def _external(
         raise BadInput(f"{where}: offset and length of its external data are no integers") from None
     if size != prod(shape) * kind.itemsize or offset < 0 or offset + size > file.stat().st_size:
         raise BadInput(f"{where}: its external data do not fit its shape {shape}, or are truncated")
+    source.beside[file] = "", 0
     return partial(mapped, file, dtype, shape, offset)

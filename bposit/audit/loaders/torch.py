@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..source import Source, float_dtype
 __all__ = ["read"]
 
 _DEPTH = 16
+_MOST_ITEMS = 1 << 18  # of containers, each as often as it is met: lists may hold one another
 
 
 def read(source: Source, max_bytes: int) -> None:
@@ -42,7 +44,7 @@ def read(source: Source, max_bytes: int) -> None:
     except Exception as error:
         line = str(error).strip().partition("\n")[0][:200]
         raise BadInput(f"{path}: torch cannot read it: {type(error).__name__}: {line}") from None
-    for name, x in _tensors(found, path.stem, 0):
+    for name, x in _tensors(found, path.stem, 0, count()):
         where = f"{path}: {name[:60]!r}"
         if x.layout != torch.strided or x.is_quantized or x.device.type != "cpu":
             source.skipped.append((name, f"a tensor that is {x.layout}, {x.device.type}"))
@@ -71,11 +73,13 @@ def _check_zip(source: Source, max_bytes: int) -> bool:
     return True
 
 
-def _tensors(x: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _tensors(x: Any, name: str, depth: int, met: Iterator[int]) -> Iterator[tuple[str, Any]]:
     import torch
 
     if depth > _DEPTH:
         raise BadInput(f"{name[:80]!r}: containers nest more than {_DEPTH} deep")
+    if next(met) > _MOST_ITEMS:
+        raise BadInput(f"{name[:80]!r}: its containers hold more than {_MOST_ITEMS} items")
     if isinstance(x, torch.Tensor):
         yield name, x.detach()
         return
@@ -85,7 +89,7 @@ def _tensors(x: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
     elif isinstance(x, (list, tuple)):
         items = list(enumerate(x))
     for key, value in items:
-        yield from _tensors(value, f"{name}.{key}" if depth else f"{key}", depth + 1)
+        yield from _tensors(value, f"{name}.{key}" if depth else f"{key}", depth + 1, met)
 
 
 def _array(x: Any, dtype: str) -> npt.NDArray[Any]:
@@ -93,7 +97,7 @@ def _array(x: Any, dtype: str) -> npt.NDArray[Any]:
 
     kind = float_dtype(dtype)
     assert kind is not None
-    x = x.contiguous()
+    x = x.resolve_neg().contiguous()
     if kind.isbuiltin == 1:
         return np.asarray(x.numpy())
     view = torch.uint8 if kind.itemsize == 1 else torch.int16

@@ -27,6 +27,7 @@ HOSTILE = [
     "a|b`c`",
     "\ud800",
     "x" * 300,
+    "",
 ]
 
 
@@ -245,3 +246,45 @@ def test_importing_the_command_loads_none_of_it() -> None:
     code = "import sys, bposit.cli, bposit.audit; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"numpy", "posit", "torch", "rich.progress", "ml_dtypes"} & set(found.stdout.split())
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> list[str]:
+    """Two files whose tensors have the same name; only the second overflows float16."""
+    one = safetensors(tmp_path / "one.safetensors", {"w": np.array([1.1, 2.3], np.float32)})
+    two = safetensors(tmp_path / "two.safetensors", {"w": np.array([1e-3, 3e9], np.float32)})
+    return [str(one), str(two)]
+
+
+def test_a_baseline_of_equal_names(twins: list[str], tmp_path: Path) -> None:
+    common = ("audit", *twins, "--formats", "bposit16")
+    old = tmp_path / "old.json"
+    old.write_text(good(*common, "--json"))
+    made = json.loads(good(*common, "--baseline", str(old), "--json"))
+    assert {k: made["baseline"][k] for k in ("changed", "new", "gone")} == {
+        "changed": [], "new": 0, "gone": 0,
+    }  # fmt: skip
+    gone = json.loads(good("audit", twins[0], *common[3:], "--baseline", str(old), "--json"))
+    assert gone["baseline"]["gone"] == 1
+
+
+def test_junit_of_equal_names(twins: list[str]) -> None:
+    gate = ("--formats", "float16", "--fail-if", "infinite > 0", "--junit")
+    suite = ElementTree.fromstring(run("audit", *twins, *gate).stdout)
+    assert [case.find("failure") is not None for case in suite] == [False, True]
+    assert suite.get("failures") == "1"
+
+
+@pytest.mark.parametrize(
+    "rows", ['[{"format": ["x"]}]', '[{"format": "x", "accumulate": {}}]', '[{"format": 3}]']
+)
+def test_a_baseline_of_other_types(rows: str, weights: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    for name in ('"w"', '["w"]'):
+        held = f'[{{"name": {name}, "rows": {rows}}}], "kind": "tensors"'
+        old.write_text(f'{{"schema_version": 1, "layers": [], "tensors": {held}}}')
+        assert "no report" in bad("audit", str(weights), "--baseline", str(old))
+
+
+def test_no_format_is_not_the_default(weights: Path) -> None:
+    assert "no format" in bad("audit", str(weights), "--formats", "")

@@ -57,3 +57,12 @@ def test_what_has_no_arithmetic() -> None:
         expression(lambda x: x[:0], [1.0], formats="bposit16")
     with pytest.raises(ZeroDivisionError):
         expression(lambda x: x + 1 // 0, [1.0])
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "bposit16", "float32"])
+def test_what_leaves_the_format_is_refused(name: str) -> None:
+    x = [2.0, 3.0, 5.0]
+    for function in (lambda a: a * np.asarray(2.2, a.dtype), lambda a: a.argmax()):
+        expression(function, x, formats=name)
+    with pytest.raises(BadInput, match=f"{name}: the result is float"):
+        expression(lambda a: a if a.dtype == object else a.astype(np.float64), x, formats=name)

@@ -94,3 +94,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except BadInput:
         return
     gate.fires(GOOD, [GOOD, POOR])
+
+
+def test_rows_that_accumulate_differently() -> None:
+    group = [row(accumulate="quire"), row("float16", 30.0, accumulate="float32"),
+             row("float16", 20.0, accumulate="quire")]  # fmt: skip
+    gate = Gate.parse("sqnr[bposit16] < 60 and sqnr[float16] > 25")
+    assert [gate.fires(r, group) for r in group] == [False, True, False]

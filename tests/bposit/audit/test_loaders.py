@@ -1,12 +1,14 @@
 """Good files are read whole, hostile ones refused in one line, before anything is allocated."""
 
 import io
+import json
 import os
 import pickle
 import resource
 import struct
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from bposit.audit.loaders import load
 from bposit.errors import BadInput
 
+from ..running import good
 from .files import Array, npy, npz, safetensors, safetensors_bytes
 
 X = np.linspace(-3, 4, 12).reshape(3, 4)
@@ -145,7 +148,8 @@ OBJECTS = npy(np.array([Exploit()], dtype=object), allow_pickle=True)
 BAD_NPY = {
     "nothing": b"", "no magic": b"PICKLE" * 9, "version 9": b"\x93NUMPY\x09\x00" + bytes(20),
     "truncated header": npy(X)[:40], "truncated data": npy(X)[:-1], "objects": OBJECTS,
-    "10^18 elements": lying((10**9, 10**9), bytes(8)), "negative": lying((-3, -4), bytes(96)),
+    "10^18 elements": lying((10**9, 10**9), bytes(8)),
+    "a truth": lying((True, 2), bytes(16)), "negative": lying((-3, -4), bytes(96)),
     "header is code": b"\x93NUMPY\x01\x00\x16\x00__import__('os').ab()\n",
     "header of 4 GB": b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", "integers": npy(np.arange(3)),
     "a pickle": pickle.dumps(Exploit()), "text": npy(np.array(["a"])),
@@ -248,6 +252,21 @@ def test_a_tensor_larger_than_its_storage(tmp_path: Path) -> None:
     assert "its storage holds fewer" in refused(tmp_path / "a.pt")
 
 
+def test_lists_that_hold_one_another(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    held: Any = 1
+    for _ in range(9):
+        held = [held] * 30
+    torch.save({"a": held, "w": torch.ones(3)}, tmp_path / "a.pt")
+    assert "items" in refused(tmp_path / "a.pt")
+
+
+def test_lazily_negated_tensors(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch._neg_view(torch.ones(3))}, tmp_path / "a.pt")
+    assert np.array_equal(read(tmp_path / "a.pt")["w"], [-1, -1, -1])
+
+
 def test_a_compressed_torch_file_is_refused(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     torch.save({"w": torch.zeros(1 << 20)}, tmp_path / "a.pt")
@@ -284,6 +303,10 @@ def test_onnx(tmp_path: Path) -> None:
         tmp_path / "b.onnx", lambda t: external(t, "data/w.bin", offset="4", length="48")
     )
     assert np.array_equal(read(path)["w"], X.astype(np.float32))
+    digest = sha256((tmp_path / "data" / "w.bin").read_bytes()).hexdigest()
+    assert list(load(path).beside.values()) == [(digest, 52)]
+    made = json.loads(good("audit", str(path), "--json"))
+    assert [(i["name"], i["bytes"]) for i in made["inputs"]][1:] == [("w.bin", 52)]
     bf16 = onnx.helper.make_tensor("w", onnx.TensorProto.BFLOAT16, [3], [1.0, 2.5, -3.0])
     path = onnx_model(tmp_path / "c.onnx", lambda t: t.CopyFrom(bf16))
     assert np.array_equal(read(path)["w"].astype(float), [1.0, 2.5, -3.0])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bposit.audit import Audit, add_to_tensorboard, delivery, load_schema
+from bposit.audit import Audit, add_to_tensorboard, delivery, load_schema, text
 from bposit.audit.formats import parse
 from bposit.audit.training import Weights, added
 from bposit.errors import BadInput
@@ -488,12 +488,13 @@ def number():
 def interrupted():
     raise KeyboardInterrupt
 class Slow(torch.nn.Module):
+    calls = 0
     def __init__(self):
         super().__init__()
-        self.layer, self.calls = torch.nn.Linear(4, 3), 0
+        self.layer = torch.nn.Linear(4, 3)
     def forward(self, input):
-        self.calls += 1
-        if self.calls == 3:
+        Slow.calls += 1
+        if Slow.calls == 3:
             raise KeyboardInterrupt
         return self.layer(input)
 number_attribute = 3
@@ -568,3 +569,191 @@ def test_units_by_rows_are_measured_on_rows_as_on_all(
     some = audited(model, x, formats=name, sample=64)
     monkeypatch.setattr(torch_bridge.audit, "is_by_rows", lambda *_: False)
     assert audited(model, x, formats=name, sample=64) == some
+
+
+class InPlace(nn.Module):
+    """h + relu_(h), where both are relu(h)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rectify = nn.ReLU(inplace=True)
+
+    def forward(self, x: Any) -> Any:
+        h = x * 1.0
+        return h + self.rectify(h)
+
+
+class Triple(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x.mul_(3.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_units_that_work_in_place(dtype: Any) -> None:
+    x = torch.tensor([[-1.0, 2.0, 3.0, -4.0]], dtype=dtype)  # exact in the format, as all results
+    for model in (Triple(), nn.Sequential(nn.ReLU(inplace=True), nn.Identity()),
+                  nn.Sequential(InPlace(), nn.Identity())):  # fmt: skip
+        audit = Audit(model, "bfloat16,bposit16")
+        audit.measure(x)
+        assert x[0, 0] == -1
+        for layer in validated(audit.report)["layers"]:
+            for row in layer["rows"]:
+                assert row["local_exact"]
+                assert row["cumulative_exact"]
+
+
+class Remembering(nn.Module):
+    """Adds what it had before, counts in a buffer, and draws at random."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: Any = 0.0
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        self.before = self.before + x
+        return self.before * self.calls
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit, self.last = Remembering(), nn.Identity()
+        self.before: Any = 0.0
+
+    def forward(self, x: Any) -> Any:
+        self.before = self.before + self.unit(x) + self.unit(x)
+        return self.last(self.before + torch.randint(9, x.shape))
+
+
+def test_nothing_that_a_model_keeps_passes_from_one_format_to_the_next() -> None:
+    made = audited(Twice(), torch.tensor([1.0, 2.0]), formats="bposit32,float32,bposit16")
+    assert [(x["name"], x["call"]) for x in made["layers"]] == [("unit", 0), ("unit", 1),
+                                                                ("last", 0)]  # fmt: skip
+    for layer in made["layers"]:
+        assert all(row["local_exact"] and row["cumulative_exact"] for row in layer["rows"])
+
+
+def test_the_random_state_is_left_as_it_was() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    model = Twice()
+    audit = Audit(model, "bposit16")
+    audit.measure(torch.tensor([1.0, 2.0]))
+    assert torch.equal(torch.rand(2), expected)
+    assert model.before == 0.0
+
+
+def test_hooks_of_the_model_run_once() -> None:
+    unit = nn.ReLU()
+    unit.register_forward_hook(lambda *given: given[-1] * 2)
+    model = nn.Sequential(unit, nn.Identity())
+    made = audited(model, torch.tensor([[1.0, -2.0]]), formats="bfloat16,bposit16")
+    for layer in made["layers"]:
+        assert all(row["local_exact"] and row["cumulative_exact"] for row in layer["rows"])
+
+
+def test_weights_of_recurrent_units_are_the_formats() -> None:
+    unit = nn.LSTM(4, 3)
+    made = audited(unit, torch.ones(2, 1, 4), formats="bfloat16")
+    (row,) = made["layers"][0]["rows"]
+    assert not row["quantization_exact"]
+    with torch.no_grad():
+        for p in unit.parameters():
+            p.copy_(p.bfloat16().float())
+    (row,) = audited(unit, torch.ones(2, 1, 4), formats="bfloat16")["layers"][0]["rows"]
+    assert row["quantization_exact"]
+
+
+_ODD = """
+import os, sys, torch
+class Bare(BaseException): pass
+class Silent(Exception):
+    def __str__(self): raise RuntimeError("no words")
+class Lazy(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 3)
+    def forward(self, input):
+        import beside
+        return self.layer(input) * beside.two
+class Mute(Lazy):
+    def forward(self, input): raise Silent
+def bare(): raise Bare("gone")
+def closed(): raise GeneratorExit
+def silent(): raise Silent
+def wanders():
+    print("on the way")
+    os.chdir("/")
+    return Lazy()
+"""
+
+
+def test_odd_scripts(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script.write_text(_ODD)
+    script.with_name("beside.py").write_text("two = 2\n")
+    monkeypatch.chdir(script.parent)
+    inputs = ("--inputs", "one.npz", "--formats", "bposit16")
+    for name in ("bare", "closed", "silent", "Mute"):
+        assert name in bad("audit", f"net.py:{name}", *inputs)
+    result = run("audit", "net.py:wanders", *inputs, "--json", "--out", "here")
+    assert result.exit_code == 0
+    assert validated(json.loads(result.stdout))["complete"]
+    assert result.stderr == "on the way\n"
+    assert (script.parent / "here" / "report.html").is_file()
+
+
+def test_a_gate_on_formats_that_accumulate_differently(script: Path) -> None:
+    common = ("--inputs", str(script.with_name("in.npz")), "--formats", "bposit16,bfloat16")
+    for limit, code in (("400", 1), ("4", 0)):
+        gate = f"cumulative_sqnr[bposit16] < {limit} and cumulative_sqnr[bfloat16] < {limit}"
+        assert run("audit", f"{script}:named", *common, "--fail-if", gate).exit_code == code
+
+
+def test_no_text_claims_more_than_its_ceiling() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(linear([[0.1, 0.3]]), linear([[0.7], [0.2]]))
+    made = audited(model, torch.randn(3, 2), formats="bposit32")
+    (over,) = made["summary"]
+    row = made["layers"][1]["rows"][0]
+    assert over["worst_ceiling"] in {layer["rows"][0]["ceiling"] for layer in made["layers"]}
+    assert row["local_ceiling"] > row["ceiling"]
+    high = {"worst_sqnr": 400.0, "median_sqnr": 400.0}
+    shown = text.summary_cells({**over, **high})[1:3]
+    assert shown == [f"≥ {over[f'{which}_ceiling']:.0f}" for which in ("worst", "median")]
+    between = (row["ceiling"] + row["local_ceiling"]) / 2
+    assert text.decibel_text({**row, "local_sqnr": between}, "local_sqnr") == f"{between:.1f}"
+    assert text.decibel_text({**row, "cumulative_sqnr": between}, "cumulative_sqnr")[0] == "≥"
+
+
+_METRICS = """
+import torch
+def make():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh())
+def never():
+    return make(), lambda y: float("nan")
+"""
+
+
+def test_gates_on_what_a_model_does_not_have(script: Path) -> None:
+    script.write_text(_METRICS)
+    common = ("--inputs", str(script.with_name("one.npz")), "--formats", "bposit16,mxfp8")
+    for figure in ("metric_change", "versor_defect[bposit16]", "stagnation", "drift_sqnr"):
+        gate = f"nar > 0 or {figure} > 1"
+        assert figure in bad("audit", f"{script}:make", *common, "--fail-if", gate)
+    per_op = ("--accumulate", "per_op", "--fail-if", "cumulative_sqnr[mxfp8] < 300")
+    assert "[mxfp8]" in bad("audit", f"{script}:make", *common, *per_op)
+    never = ("audit", f"{script}:never", *common, "--fail-if", "metric_change > 1")
+    assert run(*never).exit_code == 1
+
+
+def test_a_baseline_of_another_kind(script: Path, tmp_path: Path) -> None:
+    common = ("--inputs", str(script.with_name("one.npz")), "--formats", "bposit16")
+    old = tmp_path / "old.json"
+    old.write_text(good("audit", f"{script}:make", *common, "--json"))
+    good("audit", f"{script}:make", *common, "--baseline", str(old))
+    np.save(tmp_path / "w.npy", np.ones(3))
+    assert "kind" in bad("audit", str(tmp_path / "w.npy"), "--baseline", str(old))

@@ -75,6 +75,32 @@ def test_hostile_names_are_text(page: Path) -> None:
     assert "49" not in shown
 
 
+def test_what_all_formats_share_is_told_once(tmp_path: Path) -> None:
+    x = np.array([0, 0, 1.1, np.nan, np.inf, -np.inf, 7], np.float32)
+    safetensors(tmp_path / "w.safetensors", {"w": x})
+    good("audit", str(tmp_path / "w.safetensors"), "--formats", "bposit16,float16", "--out",
+         str(tmp_path))  # fmt: skip
+    found = Page((tmp_path / "report.html").read_text()).texts
+    facts = list(zip(found["dt"], found["dd"], strict=True))
+    for fact in (("values", "7"), ("zeros", "2"), ("not finite", "3")):
+        assert facts.count(fact) == 1
+
+
+def test_names_without_end_or_without_characters(tmp_path: Path) -> None:
+    x = np.array([1.1], np.float32)
+    safetensors(tmp_path / "w.safetensors", {"n" * 9999: x, "": x / x})
+    good("audit", str(tmp_path / "w.safetensors"), "--formats", "bposit16", "--out", str(tmp_path))
+    found = Page((tmp_path / "report.html").read_text()).texts
+    assert {text.strip() for text in found["a"]} >= {"(no name)", "n" * 59 + "…"}
+    assert max(map(len, found["td"])) == 60
+
+
+def test_curves_of_scaled_formats_say_so(page: Path) -> None:
+    legends = [text.strip() for text in Page(page.read_text()).texts["li"]]
+    assert "mxfp8 before its scale" in legends
+    assert "bposit16" in legends
+
+
 def test_nothing_comes_from_elsewhere(page: Path) -> None:
     content = page.read_text()
     for name, given in Page(content).attributes:

@@ -79,6 +79,17 @@ def test_too_little_memory_is_bad_input() -> None:
         sweep.sweep([source], parse_all("bposit16"))
 
 
+def test_a_file_that_cannot_be_mapped_or_is_gone_is_bad_input() -> None:
+    source = Source(Path("x"))
+
+    def load() -> np.ndarray:  # of mmap, where the address space is bounded
+        raise OSError(12, "Cannot allocate memory")
+
+    source.add("huge", "float32", (10**9,), load)
+    with pytest.raises(BadInput, match="huge: Cannot allocate memory"):
+        sweep.sweep([source], parse_all("bposit16"))
+
+
 @pytest.mark.parametrize("x", [np.arange(3), np.array([]), np.array(["a"]), np.array([1j])])
 def test_what_is_no_tensor_of_floats(x: np.ndarray) -> None:
     with pytest.raises(BadInput):
