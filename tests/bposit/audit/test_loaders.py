@@ -25,6 +25,7 @@ from ..running import good
 from .files import Array, npy, npz, safetensors, safetensors_bytes
 
 X = np.linspace(-3, 4, 12).reshape(3, 4)
+_ANY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 def read(path: Path, max_bytes: int = 1 << 30) -> dict[str, Array]:
@@ -365,7 +366,7 @@ def _good() -> dict[str, bytes]:
     }  # fmt: skip
 
 
-@settings(max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=600, suppress_health_check=_ANY)
 @given(
     suffix=st.sampled_from([".safetensors", ".npy", ".npz"]),
     changes=st.lists(
@@ -388,7 +389,7 @@ def test_damaged_files_are_read_or_refused(
     assert all(x.nbytes <= 1 << 24 for x in found.values())
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=_ANY)
 @given(
     raw=st.binary(max_size=300), suffix=st.sampled_from([".safetensors", ".npy", ".pt", ".onnx"])
 )
