@@ -31,9 +31,10 @@ from .sweep import DEFAULT_FORMATS, Stop, sweep
 __all__ = ["Options", "run"]
 
 _ROWS = 12  # of the terminal's table
-_WIDE = 140  # columns in which all of it fits
-_NARROW = (0, 1, 2, 3, 10, 11)
-_BRIEF = (0, 1, 2, 3, 5, 8)
+_Columns = Sequence[tuple[int, Sequence[int]]]  # widths, and what fits there: widest first
+_OF_ROWS: _Columns = ((170, range(15)), (100, (0, 1, 2, 3, 6, 7, 8, 13, 14)),
+                      (0, (0, 1, 2, 3, 13, 14)))  # fmt: skip
+_OF_FORMATS: _Columns = ((140, range(9)), (0, (0, 1, 2, 3, 5, 8)))
 _INTERRUPTED = 130
 _OF_STEPS = frozenset({"stagnation", "drift_sqnr"})  # of several calls, which no command makes
 _OF_SOME = frozenset({"metric_change", "versor_defect"})  # of a metric, of rotors
@@ -143,9 +144,14 @@ def _files(
                 f"--{option} is for script.py:factory; of files every value is counted, and"
                 " rounded once"
             )
-    sources = [load(Path(t), given.max_bytes) for t in given.targets]
-    _choose(sources, given.layers, chosen)
     settings = {"bound": given.bound, "best": given.best, "layers": given.layers}
+    sources: list[Source] = []
+    try:
+        for target in given.targets:
+            sources.append(load(Path(target), given.max_bytes))
+    except KeyboardInterrupt:
+        return reports.build("tensors", formats, settings, sources=sources, complete=False), True
+    _choose(sources, given.layers, chosen)
     interrupted = False
     with _progress(sum(t.size for s in sources for t in s.tensors)) as advance:
         try:
@@ -198,21 +204,22 @@ def _print(made: Report, how: Sequence[str]) -> None:
         print(make(made), end="")
         return
     out = terminal.console()
-    _table(out, text.SUMMARY, 1, [text.summary_cells(row) for row in made["summary"]], _BRIEF)
+    _table(out, text.SUMMARY, 1, [text.summary_cells(row) for row in made["summary"]],
+           _OF_FORMATS)  # fmt: skip
     figure = text.main_figure(made)
     rows = text.worst_first(made)
     cells = [list(text.cells(name, row, figure)) for name, row in rows[:_ROWS]]
-    _table(out, text.HEADINGS, 2, cells, _NARROW)
+    _table(out, text.HEADINGS, 2, cells, _OF_ROWS)
     for line in _notes(made, len(rows)):
         out.print(Text(line))
 
 
 def _table(
     out: Console, headings: Sequence[str], left: int, rows: Sequence[Sequence[str]],
-    narrow: Sequence[int],
+    columns: _Columns,
 ) -> None:  # fmt: skip
     """On a narrow terminal only some columns."""
-    kept = range(len(headings)) if out.width >= _WIDE else narrow
+    kept = next(some for width, some in columns if out.width >= width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i in kept:
         table.add_column(headings[i], justify="left" if i < left else "right", no_wrap=i > 0,

@@ -16,6 +16,7 @@ from ..errors import BadInput
 from . import report
 from .formats import Format
 from .loaders import load
+from .model import DEFAULT_SAMPLE, Audit
 from .report import Report
 from .source import Source, hashed
 
@@ -43,15 +44,12 @@ def audit_script(
         raise BadInput(f"{path}: No such file")
     if inputs is None:
         raise BadInput(f"{target}: give the arguments of forward: --inputs data.npz")
-    arrays = _arrays(inputs, max_bytes)
-    try:
-        from .model import DEFAULT_SAMPLE, Audit
-    except ImportError:
-        raise BadInput(f"{target}: auditing a model needs torch: install bposit[torch]") from None
     compared = DEFAULT_SAMPLE if sample is None else sample
-    sources = [_source(script), _source(inputs)]  # as they are before the script runs
+    sources: list[Source] = []
     audit, interrupted = None, False
     try:
+        arrays = _arrays(inputs, max_bytes)
+        sources = [_source(script), _source(inputs)]  # as they are before the script runs
         with _surroundings(script):
             model, metric = _made(script, name)
             audit = Audit(model, formats, accumulate=accumulate, sample=compared, metric=metric,
@@ -63,7 +61,7 @@ def audit_script(
         raise
     except BaseException as error:
         raise BadInput(f"{target}: running the model failed: {_said(error)}") from None
-    if audit is None:  # interrupted in the factory
+    if audit is None:  # interrupted in the factory, or before
         settings = {"bound": bound, "best": best, "sample": compared}
         found = report.build("model", formats, settings, sources=sources, complete=False)
     else:
@@ -97,8 +95,10 @@ def _source(path: Path) -> Source:
 
 def _arrays(path: Path, max_bytes: int) -> dict[str, Any]:
     """The arguments: floats as they are, integers and booleans too."""
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        raise BadInput("auditing a model needs torch: install bposit[torch]") from None
     if path.suffix.lower() != ".npz":
         raise BadInput(f"{path}: --inputs is an .npz, whose keys are forward's keywords")
     try:

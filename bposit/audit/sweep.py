@@ -19,7 +19,7 @@ from .source import MAX_BYTES, Source, Tensor
 
 __all__ = ["DEFAULT_FORMATS", "Stop", "files", "sweep", "tensor"]
 
-DEFAULT_FORMATS = "bposit16,posit16,bfloat16,float16,bposit8,float8_e4m3fn@amax"
+DEFAULT_FORMATS = "bposit16,posit16,bfloat16,float16,bposit8,float8_e4m3fn,float8_e4m3fn@amax"
 
 
 class Stop(Exception):

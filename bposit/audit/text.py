@@ -54,16 +54,21 @@ _CEILINGS = {
 
 
 def decibel_text(row: dict[str, Any], figure: str) -> str:
-    """An SQNR: 61.2, exact, failed, ≥ 290, or – where there is none."""
+    """An SQNR: 61.2, exact, failed, ≥ 290, or – where there is none.
+
+    What is beyond the reference's ceiling is no better known than that, also without any noise; an
+    accumulation in a quire has none by what it is.
+    """
     found = value(row, figure)
     if found is None:
         return "–"
     if isnan(found):
         return "failed"
-    if found == inf:
-        return "exact"
     floor = row.get(_CEILINGS.get(figure, ""))
-    return f"≥ {floor:.0f}" if floor is not None and found > floor else f"{found:.1f}"
+    by_definition = figure == "accumulation_sqnr" and row.get("accumulate") == "quire"
+    if floor is not None and found > floor and not by_definition:
+        return f"≥ {floor:.0f}"
+    return "exact" if found == inf else f"{found:.1f}"
 
 
 def number_text(x: float | None) -> str:
@@ -73,7 +78,7 @@ def number_text(x: float | None) -> str:
     return f"{x}" if isinstance(x, int) else f"{x:.3g}"
 
 
-COLUMNS = ("saturated", "to_minpos", "to_zero", "infinite", "nar")
+COLUMNS = ("n", "zeros", "nonfinite", "saturated", "to_minpos", "to_zero", "infinite", "nar")
 
 
 def short(name: str) -> str:
@@ -96,8 +101,8 @@ def cells(name: str, row: dict[str, Any], figure: str) -> Iterator[str]:
     yield number_text(row.get("bytes"))
 
 
-HEADINGS = ("name", "format", "SQNR dB", "relative max", "p99.9", "ulps", "saturated",
-            "to minpos", "to zero", "±∞", "NaR", "bytes")  # fmt: skip
+HEADINGS = ("name", "format", "SQNR dB", "relative max", "p99.9", "ulps", "n", "zeros",
+            "non-finite", "saturated", "to minpos", "to zero", "±∞", "NaR", "bytes")  # fmt: skip
 
 
 SUMMARY = ("format", "worst dB", "median dB", "≥ bound", "narrowest", "NaR, ±∞", "to zero",

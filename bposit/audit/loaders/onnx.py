@@ -1,7 +1,8 @@
-"""ONNX weights: the initializers of the graph, external ones by contained paths only."""
+"""ONNX weights: initializers and constants of all graphs, external ones by contained paths only."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from math import prod
 from pathlib import PurePosixPath
@@ -20,7 +21,11 @@ _MOST_BYTES = 1 << 31  # of a protobuf message
 
 
 def read(source: Source, max_bytes: int) -> None:
-    """Fill a source; external data are memory-mapped, and counted nowhere."""
+    """Fill a source; external data are memory-mapped, and counted nowhere.
+
+    A constant is called as its node's output; what a subgraph holds, by the path to there:
+    output of the node/attribute/name. Functions of the model are such graphs too.
+    """
     path = source.path
     try:
         import onnx  # type: ignore[import-not-found,unused-ignore]
@@ -36,24 +41,67 @@ def read(source: Source, max_bytes: int) -> None:
     except (DecodeError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: no ONNX model can be read: {error}") from None
     seen: set[str] = set()
-    for given in model.graph.initializer:
-        name, shape = given.name, tuple(given.dims)
+    for name, given in _all(model):
+        shape = tuple(given.dims)
         where = f"{path}: {name[:60]!r}"
         if name in seen or any(n < 0 or n >= 1 << 62 for n in shape):
             raise BadInput(f"{where} occurs twice or has an impossible shape")
         seen.add(name)
+        if isinstance(given, onnx.SparseTensorProto):
+            source.skipped.append((name, "sparse tensors are not audited"))
+            continue
         dtype = _dtype(given.data_type)
         kind = float_dtype(dtype)
         if kind is None or not prod(shape):
             source.add(name, dtype, shape, partial(np.empty, 0))
         elif given.data_location == onnx.TensorProto.EXTERNAL:
-            source.add(name, dtype, shape, _external(source, given, dtype, kind, shape))
+            source.add(name, dtype, shape, _external(source, given, dtype, kind, shape, where))
         else:
             if not given.raw_data and prod(shape) > source.bytes:
                 raise BadInput(f"{where} has {prod(shape)} elements, more than the file has bytes")
             if given.raw_data and len(given.raw_data) != prod(shape) * kind.itemsize:
                 raise BadInput(f"{where}: shape {shape} of {dtype} does not fit its data")
             source.add(name, dtype, shape, partial(_inline, given, kind, shape, where))
+
+
+def _all(model: Any) -> Iterator[tuple[str, Any]]:
+    """Every tensor that a model holds, with its name."""
+    yield from _of_graph(model.graph, "")
+    for function in model.functions:
+        called = (function.domain, function.name, getattr(function, "overload", ""))
+        yield from _of_nodes(function.node, ".".join(filter(None, called)) + "/")
+
+
+def _of_graph(graph: Any, within: str) -> Iterator[tuple[str, Any]]:
+    for given in graph.initializer:
+        yield within + given.name, given
+    for sparse in graph.sparse_initializer:
+        yield within + sparse.values.name, sparse
+    yield from _of_nodes(graph.node, within)
+
+
+def _of_nodes(nodes: Iterable[Any], within: str) -> Iterator[tuple[str, Any]]:
+    """Constants, and the graphs inside; protobuf bounds how deep they nest."""
+    import onnx
+
+    for node in nodes:
+        name = within + (node.output[0] if node.output else node.name)
+        for item in node.attribute:
+            if node.op_type == "Constant":
+                if item.name == "value":
+                    yield name, item.t
+                elif item.name == "sparse_value":
+                    yield name, item.sparse_tensor
+                elif item.name in {"value_float", "value_floats"}:
+                    few = item.name == "value_float"
+                    yield name, onnx.helper.make_tensor(
+                        name, onnx.TensorProto.FLOAT, [] if few else [len(item.floats)],
+                        [item.f] if few else item.floats,
+                    )  # fmt: skip
+            if item.HasField("g"):
+                yield from _of_graph(item.g, f"{name}/{item.name}/")
+            for i, graph in enumerate(item.graphs):
+                yield from _of_graph(graph, f"{name}/{item.name}[{i}]/")
 
 
 def _dtype(number: int) -> str:
@@ -86,11 +134,10 @@ def _inline(
     return found.view(kind) if found.dtype.itemsize == kind.itemsize else found.astype(kind)
 
 
-def _external(
-    source: Source, given: Any, dtype: str, kind: np.dtype[Any], shape: tuple[int, ...]
+def _external(  # noqa: PLR0917
+    source: Source, given: Any, dtype: str, kind: np.dtype[Any], shape: tuple[int, ...], where: str
 ) -> Any:
     path = source.path
-    where = f"{path}: {given.name[:60]!r}"
     entries = {e.key: e.value for e in given.external_data}
     location = PurePosixPath(entries.get("location", ""))
     folder = path.resolve().parent

@@ -242,6 +242,40 @@ def test_interrupted_it_leaves_a_partial_report(tmp_path: Path, how: signal.Sign
     assert "not complete" in (tmp_path / "out" / "report.md").read_text()
 
 
+def test_interrupted_while_loading_it_leaves_an_empty_report(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: Path) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bposit.audit.loaders.hashed", interrupt)
+    result = run("audit", str(weights), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 130
+    assert "not complete" in result.stdout
+    made = json.loads((tmp_path / "out" / "report.json").read_text())
+    validate(made)
+    assert (made["complete"], made["tensors"]) == (False, [])
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"report.md", "junit.xml"}
+
+
+def test_eight_bits_are_judged_raw_and_scaled(weights: Path) -> None:
+    made = json.loads(good("audit", str(weights), "--json"))
+    assert {"float8_e4m3fn", "float8_e4m3fn@amax"} <= {r["format"] for r in made["summary"]}
+
+
+def test_tables_say_of_how_many_values(tmp_path: Path) -> None:
+    x = np.array([0, 0, 1.1, np.nan, np.inf, -np.inf, 7], np.float32)
+    safetensors(tmp_path / "w.safetensors", {"w": x})
+    common = ("audit", str(tmp_path / "w.safetensors"), "--formats", "bposit16")
+    table = good(*common, "--markdown").splitlines()[-3:]
+    told = dict(zip(*([c.strip() for c in table[i].split("|")] for i in (0, 2)), strict=True))
+    assert [told[k] for k in ("n", "zeros", "non-finite", "NaR")] == ["7", "2", "3", "3"]
+    for columns, shown in ((200, True), (100, True), (80, False)):
+        heads = good(*common, columns=columns)
+        assert ("non-finite" in heads) == ("zeros" in heads) == shown
+        assert "bytes" in heads
+
+
 def test_importing_the_command_loads_none_of_it() -> None:
     code = "import sys, bposit.cli, bposit.audit; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

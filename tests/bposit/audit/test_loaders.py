@@ -313,6 +313,56 @@ def test_onnx(tmp_path: Path) -> None:
     assert np.array_equal(read(path)["w"].astype(float), [1.0, 2.5, -3.0])
 
 
+def nested_onnx(path: Path, change: Callable[[Any], None] = lambda _: None) -> Path:
+    """A constant in the graph, one in a branch of an If in a Loop's body, one in a function."""
+    onnx = pytest.importorskip("onnx")
+    helper, numpy = onnx.helper, pytest.importorskip("onnx.numpy_helper")
+
+    def constant(name: str, factor: float) -> Any:
+        tensor = numpy.from_array((factor * X).astype(np.float32), "")
+        change(tensor)
+        return helper.make_node("Constant", [], [name], value=tensor)
+
+    kept = numpy.from_array((3 * X).astype(np.float32), "w")
+    branch = helper.make_graph([constant("c", 2)], "b", [], [], initializer=[kept])
+    chosen = helper.make_node("If", ["p"], ["y"], then_branch=branch, else_branch=branch)
+    body = helper.make_graph([chosen], "l", [], [])
+    nodes = [
+        constant("c", 1), helper.make_node("Loop", ["", ""], ["z"], body=body),
+        helper.make_node("Constant", [], ["f"], value_float=0.1),
+        helper.make_node("Constant", [], ["fs"], value_floats=[0.5, 0.25]),
+        helper.make_node("Constant", [], ["i"], value_ints=[3]),
+        helper.make_node("Constant", [], ["s"], sparse_value=helper.make_sparse_tensor(
+            numpy.from_array(np.ones(1, np.float32)), numpy.from_array(np.zeros(1, np.int64)), [9]
+        )),
+    ]  # fmt: skip
+    function = helper.make_function("d", "g", [], ["c"], [constant("c", 4)], [])
+    model = helper.make_model(helper.make_graph(nodes, "g", [], []), functions=[function])
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_constants_and_subgraphs_of_onnx(tmp_path: Path) -> None:
+    path = nested_onnx(tmp_path / "a.onnx")
+    found = read(path)
+    inner = {"z/body/y/then_branch/": 0, "z/body/y/else_branch/": 0}
+    assert found.pop("f") == np.float32(0.1)
+    assert found.pop("fs").tolist() == [0.5, 0.25]
+    wanted = {"c": 1, "d.g/c": 4, **{f"{p}c": 2 for p in inner}, **{f"{p}w": 3 for p in inner}}
+    assert sorted(found) == sorted(wanted)
+    for name, factor in wanted.items():
+        assert np.array_equal(found[name], (factor * X).astype(np.float32)), name
+    assert load(path).skipped == [("s", "sparse tensors are not audited")]
+
+
+def test_external_data_of_onnx_constants_stay_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "w.bin").write_bytes(bytes(48))
+    (tmp_path / "model").mkdir()
+    for location, why in (("../w.bin", "outside the model's folder"), ("none.bin", "missing")):
+        path = nested_onnx(tmp_path / "model" / "m.onnx", lambda t, to=location: external(t, to))  # type: ignore[misc]
+        assert why in refused(path)
+
+
 def test_external_data_of_onnx_stay_in_the_folder(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     folder = tmp_path / "model"

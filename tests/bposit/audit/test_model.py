@@ -538,6 +538,20 @@ def test_interrupted_scripts_leave_a_partial_report(script: Path) -> None:
         assert [len(x["rows"]) for x in made["layers"]] == ([] if rows is None else [rows])
 
 
+@pytest.mark.parametrize("name", ["load", "hashed"])
+def test_interrupted_before_the_script_it_leaves_an_empty_report(
+    name: str, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"bposit.audit.script.{name}", interrupt)
+    result = run("audit", f"{script}:named", "--inputs", str(script.with_name("in.npz")), "--json")
+    assert result.exit_code == 130
+    made = validated(json.loads(result.stdout))
+    assert (made["complete"], made["layers"], made["inputs"]) == (False, [], [])
+
+
 def test_scripts_that_fail(script: Path) -> None:
     inputs = ("--inputs", str(script.with_name("in.npz")))
     for name in ("raises", "exits", "number", "number_attribute", "missing"):
@@ -726,6 +740,19 @@ def test_no_text_claims_more_than_its_ceiling() -> None:
     between = (row["ceiling"] + row["local_ceiling"]) / 2
     assert text.decibel_text({**row, "local_sqnr": between}, "local_sqnr") == f"{between:.1f}"
     assert text.decibel_text({**row, "cumulative_sqnr": between}, "cumulative_sqnr")[0] == "≥"
+
+
+def test_exact_only_says_at_least_where_the_reference_is_float64() -> None:
+    model = nn.Sequential(linear([[0.7], [0.2]]), nn.Tanh())
+    made = audited(model, torch.randn(3, 1), formats="bposit64")
+    (row,) = made["layers"][1]["rows"]
+    assert row["local_exact"]
+    assert row["cumulative_exact"]
+    assert text.decibel_text(row, "local_sqnr") == f"≥ {row['local_ceiling']:.0f}"
+    assert text.decibel_text(row, "cumulative_sqnr") == f"≥ {row['ceiling']:.0f}"
+    assert text.decibel_text(row, "accumulation_sqnr") == "exact"  # of a quire, by what it is
+    (over,) = made["summary"]
+    assert text.summary_cells(over)[1] == f"≥ {over['worst_ceiling']:.0f}"
 
 
 _METRICS = """
