@@ -173,10 +173,10 @@ def expression(
     near = np.array([np.nan if v is None else float(v) for v in wanted])
     rows = []
     for form in chosen:
-        found = _computed(function, given, form).reshape(-1)
+        found, exactly = _computed(function, given, form)
         if found.shape != near.shape:
             raise BadInput(f"{form.name}: the result has {found.size} elements, not {near.size}")
-        rows.append(_row(near, wanted, found, form))
+        rows.append(_row(near, wanted, found, exactly, form))
     start, counts = Exponents.of(near).bins
     layer = {
         "name": name or getattr(function, "__name__", "expression"), "kind": "expression",
@@ -193,19 +193,30 @@ def _reals(x: F8) -> npt.NDArray[Any]:
     return made
 
 
-def _computed(function: Callable[..., Any], given: list[F8], form: Format) -> F8:
+def _computed(
+    function: Callable[..., Any], given: list[F8], form: Format
+) -> tuple[F8, list[Fraction | None]]:
+    """The result in float64, which bposit64 exceeds, and exactly; None for what is not finite."""
     if isinstance(form, PositFormat):
         spec = form.spec
         arrays = [posit.view(np.asarray(posit.encode(x, spec)), spec) for x in given]
         made = np.asarray(function(*arrays))
         if getattr(made.dtype, "spec", None) == spec:
-            return np.asarray(posit.decode(posit.bits(made), spec))
-        return _no_float(made, form)
+            bits = posit.bits(made).reshape(-1)
+            exactly = [posit.to_fraction(bit, spec) for bit in bits]
+            return np.asarray(posit.decode(bits, spec)), exactly
+        return _whole(_no_float(made, form))
     if not isinstance(form, Float):
         raise BadInput(f"{form.name} scales whole tensors: it has no arithmetic")
     with np.errstate(all="ignore"):
         made = np.asarray(function(*(form.nearest(x).astype(form.dtype) for x in given)))
-        return made.astype(np.float64) if made.dtype == form.dtype else _no_float(made, form)
+        ours = made.dtype == form.dtype
+        return _whole(made.astype(np.float64) if ours else _no_float(made, form))
+
+
+def _whole(made: F8) -> tuple[F8, list[Fraction | None]]:
+    flat = made.reshape(-1)
+    return flat, [Fraction(v) if np.isfinite(v) else None for v in flat.tolist()]
 
 
 def _no_float(made: npt.NDArray[Any], form: Format) -> F8:
@@ -218,12 +229,18 @@ def _no_float(made: npt.NDArray[Any], form: Format) -> F8:
     return made.astype(np.float64)
 
 
-def _row(near: F8, wanted: list[Fraction | None], found: F8, form: Format) -> dict[str, Any]:
+def _row(
+    near: F8,
+    wanted: list[Fraction | None],
+    found: F8,
+    exactly: list[Fraction | None],
+    form: Format,
+) -> dict[str, Any]:
     errors = Errors()
     errors.add(Block(near), found, form)
     row = errors.row()
-    pairs = [(w, Fraction(v)) for w, v in zip(wanted, found.tolist(), strict=True)
-             if w is not None and np.isfinite(v)]  # fmt: skip
+    both = zip(wanted, exactly, strict=True)
+    pairs = [(w, v) for w, v in both if w is not None and v is not None]
     signal = sum((w * w for w, _ in pairs), Fraction(0))
     noise = sum(((v - w) ** 2 for w, v in pairs), Fraction(0))
     row["exact"] = not row["failed"] and not noise

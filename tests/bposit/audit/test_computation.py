@@ -1,5 +1,7 @@
 """NumPy functions in every format beside 1024 bits."""
 
+import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -66,3 +68,15 @@ def test_what_leaves_the_format_is_refused(name: str) -> None:
         expression(function, x, formats=name)
     with pytest.raises(BadInput, match=f"{name}: the result is float"):
         expression(lambda a: a if a.dtype == object else a.astype(np.float64), x, formats=name)
+
+
+def test_digits_beyond_float64_count() -> None:
+    """1 - 2^-60 is no bposit64: 1 is nearest, which is not exact; 1 - 2^-55 is one."""
+    one, tiny = np.array([1.0]), np.array([2.0**-60, 2.0**-55])
+    row = expression(lambda a, b: a - b, one, tiny, formats="bposit64")["layers"][0]["rows"][0]
+    assert not row["exact"]
+    exact = sum((Fraction(1) - Fraction(t)) ** 2 for t in tiny.tolist())
+    noise = Fraction(2) ** -120
+    assert row["sqnr"] == pytest.approx(10 * math.log10(exact / noise))
+    alone = expression(lambda a, b: a - b, one, tiny[1:], formats="bposit64")["layers"][0]["rows"]
+    assert alone[0]["exact"]
