@@ -156,7 +156,9 @@ class Reader:
             self.trailer = found
 
     def _block(self, data: bytes, digest: Any) -> Parsed:
-        """Comments at either end are taken off: what is left may be regular rows."""
+        """Comments at either end are taken off, and carriage returns at line ends: what is left may
+        be regular rows."""
+        data = data.replace(b"\r\n", b"\n")
         start, end, mark = 0, len(data), self.form.mark.encode()
         title = self.form.title.encode()
         while data.startswith(mark, start) or (title and data.startswith(title, start)):

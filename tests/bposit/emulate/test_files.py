@@ -204,6 +204,14 @@ def test_malformed_files_are_refused(text: str, said: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_line_ends_of_windows_are_line_ends(layout: str) -> None:
+    """And rows are read as fast, and have the same hash."""
+    text = written(Task("add", bposit16), count=20, layout=layout).replace("\n", "\r\n")
+    report = judged(text)
+    assert (report.count, report.wrong, report.warnings) == (20, 0, [])
+
+
 def test_a_byte_order_mark_is_nothing() -> None:
     """Editors on Windows put one there."""
     assert judged("\ufeff" + GOOD).count == 1
