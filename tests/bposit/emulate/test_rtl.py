@@ -180,6 +180,15 @@ def test_a_mutant_fails(tmp_path: Path, unit: str, module: str, old: str, new: s
     assert failed(said)
 
 
+@pytest.mark.parametrize(("old", "new"), [
+    ("if (load) b <=", "b <="), ("if (load) b_valid", "b_valid"), ("if (a_in_valid)", "if (1'b1)"),
+])  # fmt: skip
+def test_a_weight_is_loaded_once(tmp_path: Path, old: str, new: str) -> None:
+    top = tools.files(tmp_path, "pe", bposit16, 100, dataflow="ws")
+    mutated(tmp_path, bposit16, "pe_ws", old, new)
+    assert failed(tools.icarus(tmp_path, f"{top}_tb"))
+
+
 def test_a_mutant_in_verilator(tmp_path: Path) -> None:
     top = tools.files(tmp_path, "decoder", bposit8)
     mutated(tmp_path, bposit8, "decoder", "{~first, ", "{first, ")
