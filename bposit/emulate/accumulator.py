@@ -15,7 +15,18 @@ from posit._arrays import Patterns
 
 from .integers import Operand, Whole, wrapped
 
-__all__ = ["LOST", "NAR", "OVERFLOW", "Accumulator", "Flags", "Job", "Probe", "Upset", "flipped"]
+__all__ = [
+    "LOST",
+    "NAR",
+    "OVERFLOW",
+    "Accumulator",
+    "Flags",
+    "Job",
+    "Probe",
+    "Upset",
+    "check_kinds",
+    "flipped",
+]
 
 Flags = npt.NDArray[np.uint8]
 OVERFLOW, LOST, NAR = 1, 2, 4
@@ -110,6 +121,21 @@ class Accumulator(ABC):
     @abstractmethod
     def __str__(self) -> str:
         """A short name."""
+
+
+def check_kinds(of: object, integers: tuple[str, ...], truths: tuple[str, ...] = ()) -> None:
+    """Make named fields of a frozen dataclass Python's own integers, others True or False, so that
+    ``repr`` can be read again; TypeError for what is neither."""
+    for name in (*integers, *truths):
+        given = getattr(of, name)
+        if name in truths:
+            if not isinstance(given, (bool, np.bool_)):
+                raise TypeError(f"{type(of).__name__}: {name}={given!r} is neither True nor False")
+            object.__setattr__(of, name, bool(given))
+        elif isinstance(given, bool) or not isinstance(given, (int, np.integer)):
+            raise TypeError(f"{type(of).__name__}: {name}={given!r} is no integer")
+        else:
+            object.__setattr__(of, name, int(given))
 
 
 def flipped(x: Whole, step: int, width: int, job: Job) -> Whole:

@@ -8,7 +8,7 @@ import numpy as np
 
 from posit._arrays import Patterns
 
-from .accumulator import LOST, Accumulator, Flags, Job, flipped
+from .accumulator import LOST, Accumulator, Flags, Job, check_kinds, flipped
 from .integers import NOTHING, Whole, drop, round_wholes, signed, word
 
 __all__ = ["Aligned"]
@@ -43,6 +43,7 @@ class Aligned(Accumulator):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
+        check_kinds(self, ("width", "group"), ("twos",))
         for name, least in (("width", 2), ("group", 1)):
             if not least <= getattr(self, name) <= 4096:
                 raise ValueError(

@@ -12,6 +12,7 @@ from posit import PositSpec, bposit16
 from posit._arrays import Patterns, patterns
 from posit.spec import SpecLike
 
+from .accumulator import check_kinds
 from .mac import Mac, Result
 
 __all__ = ["Plan", "SystolicArray"]
@@ -67,7 +68,7 @@ class SystolicArray:
     for weight-stationary; edge tiles take as long. Source: SCALE-Sim (Samajdar et al. 2020), and
     a model of registers clocked cycle by cycle, in the tests.
 
-    Raises ValueError for what is out of range.
+    Raises ValueError for what is out of range, TypeError for what is no integer or no Mac.
     """
 
     rows: int
@@ -79,6 +80,11 @@ class SystolicArray:
 
     def __post_init__(self) -> None:
         """Check the parameters."""
+        check_kinds(self, ("rows", "cols", "latency"))
+        if not isinstance(self.mac, Mac):
+            raise TypeError(
+                f"SystolicArray: mac={self.mac!r}: Mac(format, accumulator=…) is needed"
+            )
         for name, least in (("rows", 1), ("cols", 1), ("latency", 0)):
             if getattr(self, name) < least:
                 raise ValueError(

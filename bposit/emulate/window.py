@@ -11,12 +11,13 @@ import quire
 from posit import PositSpec, convert
 from posit._arrays import Patterns
 
-from .accumulator import LOST, NAR, OVERFLOW, Accumulator, Flags, Job, flipped
+from .accumulator import LOST, NAR, OVERFLOW, Accumulator, Flags, Job, check_kinds, flipped
 from .integers import Whole, drop, round_wholes, word, wrapped
 
 __all__ = ["Quire", "Window", "holds"]
 
 _MOST_WIDTH = 1 << 15  # bits: beyond every exact quire
+_MOST_WEIGHT = 1 << 16  # log2: far beyond every product
 _SPARE = 4  # bits of a machine word: sign, one addition, and what `drop` needs
 
 
@@ -50,6 +51,11 @@ class Window(Accumulator):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
+        check_kinds(self, ("lsb", "msb"), ("sticky",))
+        if not -_MOST_WEIGHT <= self.lsb <= _MOST_WEIGHT:
+            raise ValueError(
+                f"Window: lsb = {self.lsb}, but {-_MOST_WEIGHT} to {_MOST_WEIGHT} are possible"
+            )
         if not self.lsb < self.msb <= self.lsb + _MOST_WIDTH:
             raise ValueError(
                 f"Window: lsb = {self.lsb}, msb = {self.msb}, but lsb < msb <= lsb + {_MOST_WIDTH}"

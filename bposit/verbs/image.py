@@ -27,7 +27,7 @@ def image(  # noqa: PLR0917
     flip: Annotated[
         float, typer.Option(metavar="RATE", help="Probability that a bit is upset.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of the upsets.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the upsets.")] = 0,
 ) -> None:
     """Write an array as a memory image for synthesis: $readmemh, Xilinx .coe, Intel .mif.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,19 +78,28 @@ def gen(  # noqa: PLR0917
         except ValueError as error:
             raise BadInput(str(error)) from None
     task = Task(op, numerals.read_format(format), wide, terms=4 if terms is None else terms, **more)
+    for name, given, of in (("form", form, ("decode", "encode")), ("terms", terms, ("dot", "mac"))):
+        if given is not None and op not in of:
+            raise BadInput(f"--{name} belongs to {' and '.join(of)}, not to {op}")
     options: Any = {"style": style, "count": count, "seed": seed, "layout": layout}
     if str(out) == "-":
         write(sys.stdout.buffer, task, **options)
         return
-    part = out.with_name(out.name + ".part")
     try:
-        with part.open("wb") as file:
-            written = write(file, task, **options)
-        part.replace(out)
+        if out.exists() and not out.is_file():  # a pipe, a device: which a file must not replace
+            with out.open("wb") as file:
+                written = write(file, task, **options)
+        else:
+            whole = Path(os.path.realpath(out))  # what a link points to
+            part = whole.with_name(whole.name + ".part")
+            try:
+                with part.open("wb") as file:
+                    written = write(file, task, **options)
+                part.replace(whole)
+            finally:
+                part.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{out}: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
     print(f"{out}: {written} vectors of {task}")
 
 

@@ -30,7 +30,8 @@ module @{module}_tb;
 
     @{module} dut (
         .clk(clk), .rst(rst), .enable(enable),
-        .a_in_valid(phase == 2'd1), .a_in(a), .b_in_valid(@{b_valid}), .b_in(b),
+        .a_in_valid(@{a_valid}), .a_in(phase == 2'd1 ? a : ~a),
+        .b_in_valid(@{b_valid}), .b_in(@{b_now} ? b : ~b),
         .a_valid(a_valid), .a(got_a), .b_valid(b_valid), .b(got_b),
         @{ports},
         .sum(got_sum), .nar(got_nar)

@@ -8,16 +8,23 @@ from .text import filled, head
 __all__ = ["clocked", "element", "plain"]
 
 _MOST_SHOWN = 8192  # bits; Verilator refuses to compile more
-# how a vector is given, when b is valid, and the ports that only this dataflow has
+# how a vector is given, when a and b are valid, when b is the vector's, and the ports that only
+# this dataflow has
 _MANNERS = {
     "os": (
-        "what begins a sum moves a 0 in first.",
+        "what begins a sum moves a 0 in first,\n// others at times the sum so far; "
+        "in between, one operand is valid without the other.",
+        "(phase == 2'd1) | random[3]",
+        "(phase == 2'd1) | ~random[3]",
         "phase == 2'd1",
-        ".move((phase == 2'd0) & begins), .sum_in({width}'b0), .nar_in(1'b0)",
+        ".move((phase == 2'd0) & (begins | random[4])),\n        "
+        ".sum_in(begins ? {width}'b0 : got_sum), .nar_in(~begins & got_nar)",
     ),
     "ws": (
         "first the weight is loaded, then a comes with\n// the sum so far.",
-        "1'b1",
+        "phase == 2'd1",
+        "phase == 2'd0",
+        "phase == 2'd0",
         ".load(phase == 2'd0), .sum_in(begins ? {width}'b0 : got_sum), .nar_in(~begins & got_nar)",
     ),
 }
@@ -100,14 +107,16 @@ def element(module: str, task: Task, answers: dict[str, str], count: int, datafl
     places = _outputs(task, answers, module, count)
     names = ("clear", "a", "b", *_wanted(answers))
     width = {c.name: c.bits for c in task.outputs}["quire"]
-    manner, valid, ports = _MANNERS[dataflow]
+    manner, a_valid, b_valid, b_now, ports = _MANNERS[dataflow]
     return filled(
         "bench_pe",
         **places,
         columns="\n".join(_columns(task, names, "vector")),
         n_top=task.spec.n - 1,
         manner=manner,
-        b_valid=valid,
+        a_valid=a_valid,
+        b_valid=b_valid,
+        b_now=b_now,
         ports=ports.format(width=width),
         round=f"{task.spec.name}_quire_round",
     )

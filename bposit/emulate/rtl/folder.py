@@ -11,6 +11,7 @@ from ...errors import BadInput
 from ..codec import Form
 from ..vectors import Task
 from ..vectors import write as write_vectors
+from ..vectors.operands import how_many
 from .coding import Regime
 from .sums import Dataflow
 from .units import bench, generate, task, top
@@ -50,6 +51,7 @@ def write(
             bits = sum(c.bits for c in of.inputs)
             every = bits <= _EXHAUSTIVE and not of.sequential
             style, count = ("exhaustive", 1 << bits) if every else ("mixed", _COUNT)
+        how_many(of, style, count, seed)  # before there is a folder
         texts[f"{module}_tb.v"] = bench(unit, spec, count, form=form, dataflow=dataflow)
         folder.mkdir(parents=True, exist_ok=True)
         paths.append(_vectors(folder / f"{module}.hex", of, style, count, seed))

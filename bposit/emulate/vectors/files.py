@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,6 +24,7 @@ from .operations import Task
 __all__ = ["Reader", "write"]
 
 _CHUNK = 1 << 22  # bytes
+_MOST_HEADER = 1 << 16
 _KEYS = ("op", "format", "to", "form", "terms", "accumulator")
 
 
@@ -104,7 +107,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         """Read the header."""
-        first = self.file.readline(1 << 16)
+        first = self.file.readline(_MOST_HEADER).removeprefix(codecs.BOM_UTF8)
         self.header = _json_after(first) or {}
         if "op" not in self.header:
             self._rest, self.header = first, {}
@@ -112,7 +115,11 @@ class Reader:
             self._lines = 1
         known = {key: self._agreed(key) for key in _KEYS}
         if known["op"] is None or known["format"] is None:
-            raise BadInput(f"{self.path} has no header: say what it is of, --op OP --format FORMAT")
+            what = "has no header"
+            if re.match(rb"\s*(//|#)\s*\{", first) and not self.header:
+                what = "has a header that is no JSON object with op and format"
+            raise BadInput(f"{self.path} {what}: say what it is of, --op OP --format FORMAT")
+        _check_whole("count", self.header.get("count"), self.path)
         self.task = _task_of(known, self.path)
         layout = self._agreed("layout") or _guess(first)
         self.form = Layout(layout, self.task.columns)
@@ -149,7 +156,9 @@ class Reader:
             self.trailer = found
 
     def _block(self, data: bytes, digest: Any) -> Parsed:
-        """Comments at either end are taken off: what is left may be regular rows."""
+        """Comments at either end are taken off, and carriage returns at line ends: what is left may
+        be regular rows."""
+        data = data.replace(b"\r\n", b"\n")
         start, end, mark = 0, len(data), self.form.mark.encode()
         title = self.form.title.encode()
         while data.startswith(mark, start) or (title and data.startswith(title, start)):
@@ -199,10 +208,14 @@ def _accumulator(given: Any, path: str) -> Accumulator | None:
         raise BadInput(f"{path}: {error}") from None
 
 
+def _check_whole(name: str, given: Any, path: str) -> None:
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int)):
+        raise BadInput(f"{path}: {name} is {given!r}, which is no whole number")
+
+
 def _task_of(known: dict[str, Any], path: str) -> Task:
     to, terms = known["to"], known["terms"]
-    if terms is not None and not isinstance(terms, int):
-        raise BadInput(f"{path}: terms is {terms!r}, which is no number")
+    _check_whole("terms", terms, path)
     return Task(
         str(known["op"]),
         _spec(known["format"], path),

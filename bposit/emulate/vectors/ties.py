@@ -35,14 +35,16 @@ def operands(task: Task, rng: Rng, count: int) -> Operands:
 
 
 def _nudged(task: Task, found: Operands, rng: Rng) -> Operands:
-    """Half of the rows with their last factor or term one step further in its bits, or one less."""
+    """Half of the rows with their last factor or term one step further in its bits, or one less, or
+    steps of any power of two: so that what is dropped is a half and any single bit below."""
     name = "b" if task.op == "fma" else task.inputs[-1].name
     x = found[name]
     by = rng.choice(np.array([0, 0, 1, -1], np.int8), len(x))
     if task.inputs[-1].spec is not None:
         spec = task.inputs[-1].spec
-        free = (x > spec.nar + 1) & (x < spec.maxpos_pattern)
-        found[name] = (x + by.astype(x.dtype) * free).astype(x.dtype)
+        step = np.int64(1) << rng.integers(0, spec.f_max + 1, len(x)) * rng.integers(0, 2, len(x))
+        free = (x > spec.nar + step) & (x < spec.maxpos_pattern - step + 1)
+        found[name] = (x + by * step * free).astype(x.dtype)
     elif task.op == "from_i64":
         found[name] = x + by
     else:
@@ -194,7 +196,8 @@ def _whole(task: Task, rng: Rng, count: int) -> Operands:
 
 
 def _fields(task: Task, rng: Rng, count: int) -> Operands:
-    """A fraction whose last set bit is the first that does not fit; also in two's complement."""
+    """A fraction whose last set bit is the first that does not fit, also in two's complement; or a
+    hair less, or more: in the sticky bit, or in any one that is below."""
     spec = task.spec
     h = halfway(spec, rng, count)
     tail = h.sig << np.uint64(1) >> np.uint64(1) >> np.uint64(62 - spec.f_max)  # f_max + 1 bits
@@ -202,9 +205,10 @@ def _fields(task: Task, rng: Rng, count: int) -> Operands:
     if task.form == "twos":
         turned = np.uint64(1 << (spec.f_max + 1)) - tail
         tail = np.where(sign == 1, turned, tail)
-    near = rng.integers(0, 4, count)
+    near = rng.integers(0, 6, count)
     lower = (near == 1) & (tail & np.uint64(1) == 0)  # a little less: the bits below, all set
-    tail = tail - lower
+    below = (tail & -tail) >> rng.integers(1, spec.f_max + 2, count, np.uint64)
+    tail = np.where(near == 3, tail | below, tail - lower)
     return {
         "sign": sign,
         "scale": h.scale,

@@ -187,6 +187,10 @@ GOOD = '// {"op": "add", "format": "16,6,5"}\n4000_4000_0_4100\n'
     (GOOD.replace("}", ', "layout": "xml"}'), "layout 'xml'"),
     (GOOD.replace("}", ', "count": 2}'), "promises 2 vectors, but it has 1"),
     (GOOD.replace("}", ', "terms": "four"}'), "terms is 'four'"),
+    (GOOD.replace("}", ', "terms": true}'), "terms is True"),
+    (GOOD.replace("}", ', "count": "1"}'), "count is '1'"),
+    (GOOD.replace("}", ","), "has a header that is no JSON object"),
+    (GOOD.replace("}", ', "x": "' + 70000 * "x" + '"}'), "has a header that is no JSON object"),
     (GOOD.replace("}", ', "form": "ones"}'), "form 'ones'"),
     (GOOD.replace("16,6,5", "13,6,5"), "dut.hex:2: a is no operand of 13 bits"),
     ('# {"op": "abs", "format": "8,3,2", "layout": "jsonl"}\n{"a": 3}\n', "texts a, flags, result"),
@@ -198,6 +202,21 @@ def test_malformed_files_are_refused(text: str, said: str) -> None:
         judged(text)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_line_ends_of_windows_are_line_ends(layout: str) -> None:
+    """And rows are read as fast, and have the same hash."""
+    text = written(Task("add", bposit16), count=20, layout=layout).replace("\n", "\r\n")
+    report = judged(text)
+    assert (report.count, report.wrong, report.warnings) == (20, 0, [])
+
+
+def test_a_byte_order_mark_is_nothing() -> None:
+    """Editors on Windows put one there."""
+    assert judged("\ufeff" + GOOD).count == 1
+    asked = {"op": "add", "format": "16,6,5"}
+    assert judged("\ufeff" + GOOD.partition("\n")[2], asked=asked).count == 1
 
 
 def test_what_was_asked_must_be_what_is_there() -> None:

@@ -223,6 +223,7 @@ def test_a_waveform_has_every_signal() -> None:
 
 
 @pytest.mark.parametrize(("make", "said"), [
+    (lambda: Window(-(10**20), 1 - 10**20), "-65536 to 65536"),
     (lambda: Window(3, 3), "lsb < msb"), (lambda: Window(0, 1 << 16), "lsb < msb"),
     (lambda: Window(0, 9, overflow="clip"), "wrap, saturate, nar"),  # type: ignore[arg-type]
     (lambda: Window(0, 9, low="up"), "trunc, floor, rne"),  # type: ignore[arg-type]
@@ -236,6 +237,19 @@ def test_a_waveform_has_every_signal() -> None:
 def test_bad_parameters_are_refused(make: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make()
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (lambda: Window(0.5, 7.5), "Window: lsb=0.5 is no integer"),  # type: ignore[arg-type]
+    (lambda: Window(True, 7), "lsb=True is no integer"), (lambda: Aligned(8, True), "group=True"),
+    (lambda: Window(0, 7, sticky="no"), "neither True nor"),  # type: ignore[arg-type]
+    (lambda: Aligned(14.5), "width=14.5"), (lambda: Aligned(9, twos=5), "twos=5"),  # type: ignore[arg-type]
+])  # fmt: skip
+def test_widths_are_integers(make: Any, said: str) -> None:
+    """NumPy's are."""
+    with pytest.raises(TypeError, match=said):
+        make()
+    assert repr(Aligned(np.int64(9), twos=np.True_)) == "Aligned(width=9, group=4, twos=True)"  # type: ignore[arg-type]
 
 
 def test_only_models_are_accumulators() -> None:

@@ -148,12 +148,18 @@ MUTANTS = [
     ("multiplier", "multiplier", "assign in_ready = ~held | move", "assign in_ready = 1'b0"),
     ("adder", "adder", "|wide[8:0]", "1'b0"),
     ("adder", "adder", "sign_b ^ subtract :", "sign_b :"),
+    ("multiplier", "multiplier", "if (move) out_valid", "out_valid"),  # lost where nobody waits
+    ("quire-mac", "quire_mac", "if (move) out_valid", "out_valid"),
     ("quire-mac", "accumulate", "{808'b0, sign}", "{808'b0, 1'b0}"),
     ("quire-mac", "accumulate", "sum_nar & ~clear", "1'b0"),
     ("quire-mac", "leading808", "counts[5*from_below", "counts[5*index"),
     ("quire-mac", "quire_round", "-sum : sum", "~sum : sum"),
     ("pe", "pe_os", "a <= a_in", "a <= b_in"),
     ("pe", "pe_os", "if (move)", "if (1'b0)"),
+    ("pe", "pe_os", "sum <= sum_in", "sum <= 808'b0"),
+    ("pe", "pe_os", "nar <= nar_in", "nar <= 1'b0"),
+    ("pe", "pe_os", "if (a_in_valid & b_in_valid)", "if (a_in_valid)"),
+    ("pe", "pe_os", "if (a_in_valid & b_in_valid)", "if (b_in_valid)"),
 ]
 
 
@@ -167,11 +173,20 @@ def mutated(folder: Path, spec: PositSpec, module: str, old: str, new: str) -> N
 @pytest.mark.parametrize(("unit", "module", "old", "new"), MUTANTS)
 def test_a_mutant_fails(tmp_path: Path, unit: str, module: str, old: str, new: str) -> None:
     """Also one that never takes an operand, and one that takes too many."""
-    count = 1000 if module == "accumulate" else 400
+    count = 1000 if module == "accumulate" or "nar" in old else 400
     top = tools.files(tmp_path, unit, bposit16, None if unit == "decoder" else count)
     mutated(tmp_path, bposit16, module, old, new)
     said = tools.icarus(tmp_path, f"{top}_tb")
     assert failed(said)
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("if (load) b <=", "b <="), ("if (load) b_valid", "b_valid"), ("if (a_in_valid)", "if (1'b1)"),
+])  # fmt: skip
+def test_a_weight_is_loaded_once(tmp_path: Path, old: str, new: str) -> None:
+    top = tools.files(tmp_path, "pe", bposit16, 100, dataflow="ws")
+    mutated(tmp_path, bposit16, "pe_ws", old, new)
+    assert failed(tools.icarus(tmp_path, f"{top}_tb"))
 
 
 def test_a_mutant_in_verilator(tmp_path: Path) -> None:

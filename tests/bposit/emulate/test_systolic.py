@@ -193,3 +193,14 @@ def test_batches() -> None:
 def test_bad_arrays_are_refused(make: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make()
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (lambda: SystolicArray(1.5, 2), "rows=1.5 is no integer"),  # type: ignore[arg-type]
+    (lambda: SystolicArray(2, True), "cols=True"),
+    (lambda: SystolicArray(2, 2, latency=0.5), "latency=0.5"),  # type: ignore[arg-type]
+    (lambda: SystolicArray(2, 2, mac=Aligned(8)), r"Mac\(format"),  # type: ignore[arg-type]
+])  # fmt: skip
+def test_arrays_of_something_else_are_refused(make: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        make()

@@ -281,6 +281,26 @@ def test_ties_are_ties(spec: PositSpec, op: str) -> None:
         assert 0.3 < share < 0.8, (op, share)  # and the rest a hair beside
 
 
+@pytest.mark.parametrize(("op", "lowest"), [("add", 6), ("encode", 5)])
+def test_beside_ties_any_single_bit_decides(op: str, lowest: int) -> None:
+    """So that a sticky bit which forgets one of those that it gathers is seen: in one regime."""
+    task = Task(op, bposit16)
+    operands, _ = made(task, "ties", 3000)
+    seen = set()
+    for i in range(3000):
+        x = exact(task, {name: int(w[i]) for name, w in operands.items()})
+        assert isinstance(x, Fraction)
+        size = abs(x)
+        body, guard, sticky = floor_body(size, bposit16) if x else (0, 0, False)
+        if body >> 10 in (1, 30) and guard and sticky:  # two of the longest regimes
+            low, high = (reference.decode(p, bposit16) for p in (body, body + 1))
+            assert low is not None
+            assert high is not None
+            hair = (size - (low + high) / 2) / (high - low)
+            seen.add(hair.denominator.bit_length() - 1 if hair.numerator == 1 else 0)
+    assert seen >= set(range(2, lowest + 1))
+
+
 def test_ties_of_a_sequence() -> None:
     task = Task("quire", bposit16)
     operands, _ = made(task, "ties", 400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,24 @@ def test_options_reach_the_operation(tmp_path: Path) -> None:
     assert "quire" in good("vectors", "list")
 
 
+def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
+    """A link points where it did; a pipe is written to, not replaced."""
+    gen = ["vectors", "gen", "--op", "add", "--count", "3", "--out"]
+    link, target, pipe = (tmp_path / name for name in ("link", "target", "pipe"))
+    target.write_text("old")
+    link.symlink_to(target)
+    good(*gen, str(link))
+    assert link.is_symlink()
+    assert "all 3" in good("vectors", "verify", str(target))
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # the pipe holds so few rows
+    good(*gen, str(pipe))
+    assert pipe.is_fifo()
+    assert os.read(reader, 1 << 16) == target.read_bytes()
+    os.close(reader)
+    assert len([*tmp_path.iterdir()]) == 3
+
+
 @pytest.mark.parametrize(("args", "said"), [
     (["gen", "--out", "x"], "--op is needed: one of decode"),
     (["gen", "--op", "cube", "--out", "x"], "unknown operation 'cube'"),
@@ -89,7 +108,11 @@ def test_options_reach_the_operation(tmp_path: Path) -> None:
     (["gen", "--op", "div", "--format", "bposit8", "--style", "ties", "--out", "x"], "none found"),
     (["gen", "--op", "mac", "--accumulator", "Quire('paper800')", "--format", "bposit8", "--out",
       "x"], "paper800 is the layout of <n,6,5>"), (["verify", "--show", "-1", "x"], "--show"),
-    (["gen", "--op", "add"], "--out"), (["verify", "missing"], "No such file"),
+    (["gen", "--op", "add", "--form", "twos", "--out", "x"], "--form belongs to decode and encode"),
+    (["gen", "--op", "add", "--terms", "3", "--out", "x"], "--terms belongs to dot and mac"),
+    (["gen", "--op", "mac", "--accumulator", "Window(0.5, 7.5)", "--out", "x"], "possible are Qui"),
+    (["gen", "--op", "mac", "--accumulator", f"Window(-{10**20}, {1 - 10**20})", "--out", "x"],
+     "-65536 to 65536"), (["gen", "--op", "add"], "--out"), (["verify", "missing"], "No such file"),
     (["verify", "."], "directory"), (["frob"], "frob"),
 ])  # fmt: skip
 def test_bad_input_is_exit_code_2(

@@ -57,6 +57,7 @@ def test_how_wide(folder: Path) -> None:
     (["image", "w.npy", "--out", "no/w.mem"], "No such file"),
     (["image", "no.npy", "--out", "w.mem"], "No such file"),
     (["image", "w.npy", "--depth", "3", "--out", "w.mem"], "fill 120 words"),
+    (["image", "w.npy", "--seed", "-1", "--out", "w.mem"], "--seed"),
     (["image", "w.npy", "--flip", "2", "--out", "w.mem"], "rate = 2"),
     (["accumulator", "x.npy", "x.npy"], "shapes"), (["accumulator", "x.npy", "nar.npy"], "NaR"),
     (["accumulator", "x.npy", "w.npy", "--group", "0"], "group"),
