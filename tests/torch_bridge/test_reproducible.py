@@ -117,7 +117,7 @@ def test_the_command(launcher: str) -> None:
     # and with torch's scalar kernels instead of the vector ones that this processor has
     kernels = {"ATEN_CPU_CAPABILITY": "default"} if launcher == "itself" else {}
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    for _ in range(2):
+    for _ in range(4):
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, check=False,
             env=os.environ | kernels | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},

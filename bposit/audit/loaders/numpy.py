@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 import zlib
 from functools import partial
@@ -54,12 +55,14 @@ def header(head: bytes, where: str) -> Header:
     stream = BytesIO(head)
     try:
         version = npy.read_magic(stream)
-        if version == (1, 0):
-            shape, fortran, dtype = npy.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, fortran, dtype = npy.read_array_header_2_0(stream)
-        else:
+        if version not in ((1, 0), (2, 0)):
             raise ValueError(f"version {version[0]}.{version[1]}; 1.0 and 2.0 are read")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's advice to write files of Python 2 anew
+            if version == (1, 0):
+                shape, fortran, dtype = npy.read_array_header_1_0(stream)
+            else:
+                shape, fortran, dtype = npy.read_array_header_2_0(stream)
     except (ValueError, SyntaxError, TokenError, TypeError, RecursionError, MemoryError) as error:
         raise BadInput(f"{where}: no array in .npy format can be read: {error}") from None
     if dtype.hasobject:

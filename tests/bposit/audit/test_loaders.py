@@ -454,3 +454,11 @@ def test_a_good_file_is_not_refused(tmp_path: Path) -> None:
     for suffix, raw in _good().items():
         (tmp_path / f"x{suffix}").write_bytes(raw)
         assert read(tmp_path / f"x{suffix}")
+
+
+def test_headers_of_python_2_are_read(tmp_path: Path) -> None:
+    raw = npy(X)
+    assert raw.count(b"(3, 4), ") == 1
+    path = tmp_path / "x.npy"
+    path.write_bytes(raw.replace(b"(3, 4), }  ", b"(3L, 4L), }"))
+    assert np.array_equal(read(path)["x"], X)
