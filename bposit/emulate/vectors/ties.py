@@ -100,7 +100,37 @@ def _factors(h: Halfway, spec: PositSpec, rng: Rng) -> tuple[Patterns, Patterns,
 def _products(task: Task, rng: Rng, count: int) -> Operands:
     spec = task.spec
     a, b, ok = _factors(halfway(spec, rng, count), spec, rng)
+    if spec.f_max >= 2:
+        near = rng.integers(0, 2, count) == 0
+        x, y, whole = _beside(spec, rng, count)
+        a, b, ok = np.where(near, x, a), np.where(near, y, b), np.where(near, whole, ok)
     return {"a": signed(a, spec, rng), "b": signed(b, spec, rng), "keep": ok}
+
+
+def _beside(spec: PositSpec, rng: Rng, count: int) -> tuple[Patterns, Patterns, Any]:
+    """Significands x, y of F + 1 bits whose product drops a half and one single bit more or less.
+
+    It drops L = F bits, or F + 1 where it is 2^(2·F + 1) or more: y ≡ x⁻¹·(2^(L-1) ± 2^t) mod 2^L,
+    so that each bit that is dropped decides somewhere.
+    """
+    f = spec.f_max
+    x = _odd(np.full(count, f + 1), rng)
+    inverse = x.copy()  # mod 8; each turn of Newton's doubles the bits
+    for _ in range(5):
+        inverse *= np.uint64(2) - x * inverse
+    long = rng.integers(0, 2, count, np.uint64)
+    bit = np.uint64(1) << rng.integers(0, f - 1 + long, dtype=np.uint64)
+    bit = np.where(rng.integers(0, 4, count) > 0, bit, -bit)
+    half, top = np.uint64(1 << (f - 1)) << long, np.uint64(1 << f)
+    y = inverse * (half + bit) & ((top << long) - np.uint64(1)) | top * (1 - long)
+    product = x.astype(np.float64) * y.astype(np.float64)  # exact where f <= 25; else nearly
+    fits = (y >= top) & ((product >= 2.0 ** (2 * f + 1)) == (long == 1))
+    length = np.full(count, f + 1)
+    reach = 1 << spec.es  # where posits have F bits: scales -2^es … 2^es - 1
+    scale, both = rng.integers(-reach, reach, count), rng.integers(-reach, reach, count)
+    a, exact = made(_normal(x, length), scale, spec)
+    b, too = made(_normal(y, length), both - scale, spec)
+    return a, b, fits & exact & too
 
 
 def _quotients(task: Task, rng: Rng, count: int) -> Operands:

@@ -301,6 +301,24 @@ def test_beside_ties_any_single_bit_decides(op: str, lowest: int) -> None:
     assert seen >= set(range(2, lowest + 1))
 
 
+@pytest.mark.parametrize("spec", [bposit8, bposit16, standard(16), bposit32], ids=str)
+def test_each_dropped_bit_of_a_product_decides_somewhere(spec: PositSpec) -> None:
+    """What full significands' products drop: a half, and any single bit more, or less."""
+    task = Task("mul", spec)
+    operands, _ = made(task, "ties", 12000)
+    f, seen = spec.f_max, set()
+    columns = (c.values(operands[c.name]).tolist() for c in task.inputs)
+    for pair in zip(*columns, strict=True):
+        found = (abs(reference.decode(p, spec) or Fraction(1)).numerator for p in pair)
+        m, n = (v << f >> (v.bit_length() - 1) for v in found)
+        dropped = (m * n).bit_length() - f - 1
+        seen.add((dropped, m * n % 2**dropped))
+    for length in (f, f + 1):
+        half = 1 << (length - 1)
+        assert seen >= {(length, half + (1 << t)) for t in range(length - 1)}
+        assert seen >= {(length, half - (1 << t)) for t in range(length - 1)}
+
+
 def test_ties_of_a_sequence() -> None:
     task = Task("quire", bposit16)
     operands, _ = made(task, "ties", 400)
