@@ -15,8 +15,8 @@ BUILD  := pyproject.toml setup.py constraints.txt $(wildcard ctypes_src/*.[ch] c
 demo: $(VENV)/demo.stamp
 	$(BIN)/python -m bposit.demo
 
-test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+test: $(VENV)/test.stamp  ## files of tests side by side, on up to four processors
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 slow: $(VENV)/test.stamp  ## every exhaustive sweep, in full: some 20 minutes
 	$(BIN)/python -m pytest -m slow
