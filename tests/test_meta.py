@@ -143,7 +143,7 @@ def test_wrong_roundings_are_caught(encode: Encode, op: str) -> None:
         ("div", PositSpec(34, 6, 5), through_float64),
         ("sub", PositSpec(40, 6, 5), through_float64),
     ],
-    ids=str,
+    ids=lambda x: x.__name__ if callable(x) else str(x),
 )  # fmt: skip
 def test_double_rounding_is_caught(op: str, spec: PositSpec, encode: Encode) -> None:
     """The hard cases are hard enough, where docs/format.md says that float64 fails."""

@@ -321,7 +321,7 @@ def test_float16_overflow_warns_nobody() -> None:
     [1j, np.zeros(2, complex), "1.0", np.array(["1"]), True, np.True_, np.array([True]),
      [True, False], None, [None], [1, "2"], np.array([1, True], object), b"1",
      np.datetime64(0, "s"), object(), [[1], [2, 3]]],
-    ids=repr,
+    ids=lambda bad: type(bad).__name__ if type(bad) is object else repr(bad),
 )  # fmt: skip
 def test_what_is_no_number(bad: Any) -> None:
     with pytest.raises((TypeError, ValueError)):

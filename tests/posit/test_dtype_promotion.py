@@ -126,6 +126,9 @@ def test_text_and_times_have_nothing_in_common() -> None:
 class Other:
     """No number, and nothing that NumPy knows."""
 
+    def __repr__(self) -> str:
+        return "Other()"
+
 
 NO_NUMBERS: list[Any] = [
     None, "x", "1.5", b"1.5", Other(), {}, datetime.datetime(2026, 1, 1), np.datetime64("2026"),

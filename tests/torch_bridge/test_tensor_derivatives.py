@@ -90,7 +90,9 @@ def test_forward_mode(name: str) -> None:
     assert tangent.item() != 0
 
 
-@pytest.mark.parametrize("name", FUNCTIONS.keys() - {"where", "write", "gather", "embedding"})
+@pytest.mark.parametrize(
+    "name", sorted(FUNCTIONS.keys() - {"where", "write", "gather", "embedding"})
+)
 def test_vmap_gives_the_bits_of_a_loop(name: str) -> None:
     function = FUNCTIONS[name]
     x = sample(4, 2, 3)
