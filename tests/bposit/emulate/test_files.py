@@ -116,7 +116,7 @@ REWRITTEN: dict[str, list[Callable[[str], str]]] = {
 def test_other_hands_spelling_is_read(layout: str) -> None:
     """Rows alone, as a bench prints them."""
     text = written(Task("mul", bposit16), count=20, layout=layout)
-    rows = "".join(line for line in text.splitlines(True) if line[0] not in "/#a")
+    rows = "".join(x for x in text.splitlines(True) if not x.startswith(("//", "#", "a,b")))
     asked = {"op": "mul", "format": "bposit16", "layout": layout}
     for rewrite in REWRITTEN[layout]:
         report = judged(rewrite(rows), asked=asked)
